@@ -1,0 +1,145 @@
+/** From configuration to a running whole: the only file that knows both the ports and what implements them. */
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { rootCertificates } from 'node:tls'
+import type { Configuration } from './config/configuration.ts'
+import { ChartRepoError, describeError } from './errors.ts'
+import { createApp } from './http/app.ts'
+import { systemClock } from './lib/clock.ts'
+import type { CatalogListing } from './repository/catalog.ts'
+import { ChartFiles } from './repository/chart-files.ts'
+import { Failures } from './repository/failures.ts'
+import { Refresher } from './repository/refresher.ts'
+import { BlobCache } from './storage/blob-cache.ts'
+import { CatalogFile, type StoredCatalog } from './storage/catalog-file.ts'
+import type { Log } from './telemetry/log.ts'
+import type { Credential } from './upstream/credentials.ts'
+import { openCredentialsFile } from './upstream/credentials-file.ts'
+import { RemoteRegistry } from './upstream/remote-registry.ts'
+
+export interface Composition {
+  readonly app: ReturnType<typeof createApp>
+  /** `http://127.0.0.1:5000/charts (as alice)`, for people. */
+  readonly description: string
+  /** Starts keeping the index fresh. */
+  start(): void
+  /** Stops refreshing and writes what is still to be written. */
+  close(): Promise<void>
+}
+
+/** @throws CONFIG_INVALID, one fault per line, when a file that the configuration names cannot be used. */
+export async function compose(configuration: Configuration, log: Log, version: string): Promise<Composition> {
+  const { registry: wanted, cache } = configuration
+  const clock = systemClock
+  const { credentials, caCertificates } = openFiles(configuration, log)
+  if (wanted.insecure) {
+    log.warn(
+      'THE CERTIFICATE OF THE REGISTRY IS NOT CHECKED (--storage-registry-insecure): anybody in between can pose as it',
+    )
+  }
+  const registry = new RemoteRegistry({
+    address: { host: wanted.host, scheme: wanted.scheme },
+    pathPrefix: wanted.pathPrefix,
+    repositories: wanted.repositories,
+    credentials,
+    transport: {
+      userAgent: `oci-chartrepo/${version}`,
+      insecure: wanted.insecure,
+      ...(caCertificates !== undefined && { caCertificates }),
+    },
+    clock,
+    log,
+  })
+  const blobs = await BlobCache.open({ dir: join(cache.dir, 'blobs'), maxBytes: cache.maxBytes, clock, log })
+  const { catalog, stored } = CatalogFile.open(catalogPath(configuration), log)
+  const { revalidateIntervalMs } = configuration
+  const refresher = new Refresher({
+    context: {
+      registry,
+      store: catalog,
+      records: new Map(stored.records),
+      failures: new Failures({ pauseMs: revalidateIntervalMs, clock, log }),
+      revalidateIntervalMs,
+      clock,
+      log,
+    },
+    store: catalog,
+    refreshIntervalMs: configuration.refreshIntervalMs,
+    refreshWaitMs: configuration.refreshWaitMs,
+    initial: toListing(stored, clock.now()),
+    clock,
+    log,
+  })
+  const files = new ChartFiles(registry, blobs, refresher)
+  return {
+    app: createApp({ index: refresher, files, version, log }),
+    description: describe(configuration, credentials.find(wanted.host, wanted.pathPrefix)),
+    start: () => refresher.start(),
+    close: async () => {
+      await refresher.stop()
+      catalog.close()
+    },
+  }
+}
+
+/** Everything the configuration names on disk, so that all that is wrong is said at once. */
+function openFiles({ registry }: Configuration, log: Log) {
+  const faults: string[] = []
+  const attempt = <T>(option: string, open: () => T): T | undefined => {
+    try {
+      return open()
+    } catch (error) {
+      faults.push(`${option}: ${describeError(error)}`)
+      return undefined
+    }
+  }
+  const credentials = attempt('--storage-registry-config', () =>
+    openCredentialsFile({ path: registry.credentialsPath, required: registry.credentialsRequired, log }),
+  )
+  const { caFile } = registry
+  const caCertificates =
+    caFile === undefined ? undefined : attempt('--storage-registry-ca-file', () => readAuthorities(caFile))
+  if (credentials === undefined || faults.length > 0) throw new ChartRepoError('CONFIG_INVALID', faults.join('\n'))
+  return { credentials, caCertificates }
+}
+
+/** The authorities in a PEM file, and those every client trusts: redirects lead to public object storage. */
+function readAuthorities(path: string): readonly string[] {
+  let pem: string
+  try {
+    pem = readFileSync(path, 'utf8')
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+    throw new ChartRepoError('CONFIG_INVALID', `given "${path}", which cannot be read (${code})`)
+  }
+  if (!/-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(pem)) {
+    throw new ChartRepoError('CONFIG_INVALID', `given "${path}", wanted a PEM file with certificates`)
+  }
+  return [...rootCertificates, pem]
+}
+
+/** One catalog per view of a registry, so that a changed command line does not serve what is no longer in view. */
+function catalogPath({ cache, registry }: Configuration): string {
+  const view = JSON.stringify([registry.host, registry.pathPrefix, registry.repositories])
+  return join(cache.dir, `catalog-${Bun.CryptoHasher.hash('sha256', view, 'hex').slice(0, 16)}.sqlite`)
+}
+
+/** The listing of the run before. Its tags count as checked now: each is re-checked within one interval from here on. */
+function toListing(stored: StoredCatalog, now: number): CatalogListing | undefined {
+  if (stored.listedAt === undefined) return undefined
+  const repositories = [...stored.repositories].map(([name, tags]) => [name, { tags, checkedAt: now }] as const)
+  return { listedAt: stored.listedAt, repositories: new Map(repositories) }
+}
+
+function describe({ registry }: Configuration, credential: Credential | undefined): string {
+  const scheme = registry.scheme === undefined ? '' : `${registry.scheme}://`
+  const path = registry.pathPrefix === '' ? '' : `/${registry.pathPrefix}`
+  return `${scheme}${registry.host}${path} (${describeCredential(credential)})`
+}
+
+function describeCredential(credential: Credential | undefined): string {
+  if (credential === undefined) return 'anonymous'
+  if (credential.kind === 'registry') return 'with a registry token'
+  return credential.username === '' ? 'with an identity token' : `as ${credential.username}`
+}

@@ -1,0 +1,167 @@
+/**
+ * From the sources of options to the configuration the program is composed from, or to all that is wrong with them.
+ *
+ * Order: command line, environment, file, default (ChartMuseum's). Faults name the option as the person wrote it.
+ */
+
+import { isRepositoryName, isUnderPrefix } from '../oci/reference.ts'
+import type { LogFormat, LogLevel } from '../telemetry/log.ts'
+import { tryReadValue } from './option-kinds.ts'
+import { type OptionName, type OptionSpec, type OptionValues, optionNames, options } from './options.ts'
+import { quote, readCommandLine, readConfigFile, readEnvironment, type SourceTexts } from './sources.ts'
+
+export interface Configuration {
+  readonly listen: { readonly host: string | undefined; readonly port: number }
+  readonly registry: {
+    /** `host[:port]` */
+    readonly host: string
+    readonly scheme: 'http' | 'https' | undefined
+    /** Without slashes at its ends; empty for everything. */
+    readonly pathPrefix: string
+    readonly repositories: readonly string[]
+    readonly credentialsPath: string
+    /** The file was asked for, so it must be there. */
+    readonly credentialsRequired: boolean
+    readonly caFile: string | undefined
+    readonly insecure: boolean
+  }
+  readonly cache: { readonly dir: string; readonly maxBytes: number }
+  readonly refreshIntervalMs: number
+  readonly refreshWaitMs: number
+  readonly revalidateIntervalMs: number
+  readonly log: { readonly format: LogFormat; readonly level: LogLevel }
+}
+
+export interface Surroundings {
+  readonly args: readonly string[]
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** The content of the file of --config. @throws an Error whose message says what is wrong. */
+  readonly readFile: (path: string) => string
+  readonly platformCacheDir: string
+  readonly isTerminal: boolean
+}
+
+export type ConfigurationResult =
+  | { readonly kind: 'help' }
+  | { readonly kind: 'version' }
+  | { readonly kind: 'faults'; readonly faults: readonly string[] }
+  | { readonly kind: 'configuration'; readonly configuration: Configuration }
+
+export function readConfiguration(surroundings: Surroundings): ConfigurationResult {
+  const commandLine = readCommandLine(surroundings.args)
+  if (commandLine.help) return { kind: 'help' }
+  if (commandLine.version) return { kind: 'version' }
+  const environment = readEnvironment(surroundings.environment)
+  const file = readNamedFile(surroundings, commandLine.texts.get('config') ?? environment.texts.get('config'))
+  const sources: readonly SourceTexts[] = [commandLine, environment, file]
+  const faults = sources.flatMap((source) => source.faults)
+  const values: Partial<Record<OptionName, unknown>> = {}
+  const given = new Set<OptionName>()
+  for (const name of optionNames) {
+    const spec: OptionSpec = options[name]
+    const found = sources.map((source) => source.texts.get(name)).find((each) => each !== undefined)
+    if (found !== undefined) given.add(name)
+    const text = found?.text ?? spec.default
+    const value = text === undefined ? undefined : tryReadValue(spec.kind, text)
+    if (found !== undefined && value === undefined) {
+      faults.push(`${found.origin}: given ${quote(found.text)}, wanted ${spec.kind.wanted}`)
+    }
+    values[name] = value
+  }
+  // Each value was checked against the schema its type is taken from.
+  const result = combine(values as OptionValues, given, surroundings, faults)
+  return faults.length > 0 || result === undefined
+    ? { kind: 'faults', faults }
+    : { kind: 'configuration', configuration: result }
+}
+
+function readNamedFile(surroundings: Surroundings, named: { readonly text: string } | undefined): SourceTexts {
+  if (named === undefined) return { texts: new Map(), faults: [] }
+  try {
+    return readConfigFile(surroundings.readFile(named.text), named.text)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    return { texts: new Map(), faults: [`--config: given ${quote(named.text)}, ${reason}`] }
+  }
+}
+
+/** Looks at options together; adds to `faults`. */
+function combine(
+  values: OptionValues,
+  given: ReadonlySet<OptionName>,
+  surroundings: Surroundings,
+  faults: string[],
+): Configuration | undefined {
+  const named = values['storage-registry-repo']
+  if (values.storage === 'local') {
+    faults.push(
+      named === undefined
+        ? '--storage: given "local", wanted registry: this version has no storage of its own'
+        : '--storage: given "local" together with --storage-registry-repo, wanted one of them',
+    )
+  } else if (named === undefined && !given.has('storage-registry-repo')) {
+    faults.push('--storage-registry-repo: given nothing, wanted the registry whose charts are to be served')
+  }
+  if (values['storage-registry-insecure'] && values['storage-registry-ca-file'] !== undefined) {
+    faults.push('--storage-registry-insecure: given together with --storage-registry-ca-file, wanted one of them')
+  }
+  const address = named === undefined ? undefined : parseRegistry(named, values['storage-registry-scheme'], faults)
+  const repositories = values['storage-registry-repositories'] ?? []
+  for (const entry of repositories) checkRepository(entry, address?.pathPrefix ?? '', faults)
+  if (address === undefined) return undefined
+  return {
+    listen: { host: values['listen-host'], port: values.port },
+    registry: {
+      ...address,
+      repositories,
+      credentialsPath: values['storage-registry-config'],
+      credentialsRequired: given.has('storage-registry-config'),
+      caFile: values['storage-registry-ca-file'],
+      insecure: values['storage-registry-insecure'],
+    },
+    cache: { dir: values['cache-dir'] ?? surroundings.platformCacheDir, maxBytes: values['cache-size'] },
+    refreshIntervalMs: values['refresh-interval'],
+    refreshWaitMs: values['refresh-wait'],
+    revalidateIntervalMs: values['revalidate-interval'],
+    log: {
+      format: values['log-format'] ?? (surroundings.isTerminal ? 'text' : 'json'),
+      level: values['log-level'],
+    },
+  }
+}
+
+function parseRegistry(
+  named: string,
+  scheme: 'HTTP' | 'HTTPS' | undefined,
+  faults: string[],
+): Pick<Configuration['registry'], 'host' | 'scheme' | 'pathPrefix'> | undefined {
+  const match = /^(?:(https?):\/\/)?([^/]+)(?:\/(.*))?$/i.exec(named)
+  const host = match?.[2] ?? ''
+  const url = URL.parse(`http://${host}`)
+  const pathPrefix = (match?.[3] ?? '').replace(/^\/+|\/+$/g, '')
+  const isPlainHost = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d+)?$/.test(host) && url !== null
+  if (!isPlainHost || (pathPrefix !== '' && !isRepositoryName(pathPrefix))) {
+    // What was given is not repeated when it may hold a password.
+    const shown = named.includes('@') ? 'an address with a user' : quote(named)
+    faults.push(`--storage-registry-repo: given ${shown}, wanted host[:port][/path]`)
+    return undefined
+  }
+  const prefixed = match?.[1]?.toLowerCase()
+  const chosen = scheme?.toLowerCase()
+  if (prefixed !== undefined && chosen !== undefined && prefixed !== chosen) {
+    faults.push(`--storage-registry-scheme: given ${scheme}, but --storage-registry-repo begins with ${prefixed}://`)
+  }
+  const either = prefixed ?? chosen
+  return { host, pathPrefix, scheme: either === 'http' || either === 'https' ? either : undefined }
+}
+
+function checkRepository(entry: string, pathPrefix: string, faults: string[]): void {
+  const name = entry.replace(/\/\*$/, '')
+  if (!(entry === '*' || isRepositoryName(name))) {
+    faults.push(`--storage-registry-repositories: given ${quote(entry)}, wanted repository names, or a path and /*`)
+  } else if (entry !== '*' && !isUnderPrefix(name, pathPrefix)) {
+    faults.push(
+      `--storage-registry-repositories: given ${quote(entry)}, which is not under the path ${quote(pathPrefix)} of --storage-registry-repo`,
+    )
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * The one error class of the product and its closed set of codes.
+ *
+ * A code says what is wrong, never who noticed it. Domain code throws these; only `http/error-table.ts` turns a code
+ * into a status, and a new code does not compile until it is mapped there.
+ */
+
+export type ErrorCode =
+  /** An option, a configuration file or a credentials file says something that cannot be used. */
+  | 'CONFIG_INVALID'
+  /** No chart version has this file name. */
+  | 'CHART_UNKNOWN'
+  /** No complete snapshot exists yet, so nothing can be answered without lying. */
+  | 'SNAPSHOT_MISSING'
+  /** The registry does not have what was asked for, and said so in the registry's own terms. */
+  | 'UPSTREAM_UNKNOWN'
+  /** The registry refused: 401 or 403 after authentication was tried. */
+  | 'UPSTREAM_DENIED'
+  /** The registry could not be reached, broke the connection, or answered 429 or 5xx. */
+  | 'UPSTREAM_UNAVAILABLE'
+  /** The registry did not answer within the time limit. */
+  | 'UPSTREAM_TIMEOUT'
+  /** The registry answered something that is not what the protocol says. */
+  | 'UPSTREAM_MALFORMED'
+  /** Bytes do not hash to the digest, or do not have the size, that was promised. */
+  | 'DIGEST_MISMATCH'
+  /** A body is larger than its bound in limits.ts. */
+  | 'BODY_TOO_LARGE'
+  /** A repository name, tag or digest that the OCI grammar does not allow. */
+  | 'NAME_INVALID'
+  /** The disk is full or read-only, and the bytes do not fit into memory either. */
+  | 'STORAGE_FULL'
+
+export interface ErrorOptions {
+  readonly cause?: unknown
+  /** Trying the same again later can succeed. Default false. */
+  readonly retryable?: boolean
+  /** What the other side asked to wait, in milliseconds. */
+  readonly retryAfterMs?: number
+  /** HTTP status of the registry, when there was one. */
+  readonly status?: number
+}
+
+/**
+ * Any failure this program names. `message` is written for the operator's log: action, wanted, actual. It carries no
+ * credential and no query string, because everything put into it was redacted where it was made.
+ */
+export class ChartRepoError extends Error {
+  readonly code: ErrorCode
+  readonly retryable: boolean
+  readonly retryAfterMs: number | undefined
+  readonly status: number | undefined
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, { cause: options.cause })
+    this.name = 'ChartRepoError'
+    this.code = code
+    this.retryable = options.retryable ?? false
+    this.retryAfterMs = options.retryAfterMs
+    this.status = options.status
+  }
+}
+
+/** Whether `error` is a ChartRepoError, and one of `codes` when any are given. */
+export function isChartRepoError(error: unknown, ...codes: readonly ErrorCode[]): error is ChartRepoError {
+  return error instanceof ChartRepoError && (codes.length === 0 || codes.includes(error.code))
+}
+
+/** One line that describes any thrown value. */
+export function describeError(error: unknown): string {
+  if (error instanceof Error) return error.message === '' ? error.name : error.message
+  return String(error)
+}

@@ -1,0 +1,151 @@
+/**
+ * Chart.yaml's fields (Helm 4.2 `pkg/chart/v2/metadata.go`, the same in v1 to v3 charts): what a config blob may say
+ * and what an index entry repeats.
+ *
+ * Invariant: what leaves `cleanMetadata` can be read by Helm's strict reader. One unknown field or one value of the
+ * wrong type in one entry would make the whole repository unreadable, so both are left out and reported.
+ */
+
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+import { Value } from '@sinclair/typebox/value'
+import { limits } from '../limits.ts'
+import { tryParseVersion } from './version.ts'
+
+const closed = { additionalProperties: false } as const
+
+const Maintainer = Type.Object(
+  { name: Type.Optional(Type.String()), email: Type.Optional(Type.String()), url: Type.Optional(Type.String()) },
+  closed,
+)
+
+const Dependency = Type.Object(
+  {
+    name: Type.Optional(Type.String()),
+    version: Type.Optional(Type.String()),
+    repository: Type.Optional(Type.String()),
+    condition: Type.Optional(Type.String()),
+    tags: Type.Optional(Type.Array(Type.String())),
+    enabled: Type.Optional(Type.Boolean()),
+    'import-values': Type.Optional(Type.Array(Type.Unknown())),
+    alias: Type.Optional(Type.String()),
+  },
+  closed,
+)
+
+/** In the order in which Helm writes them; an index entry keeps it. */
+export const ChartMetadata = Type.Object(
+  {
+    name: Type.String(),
+    home: Type.Optional(Type.String()),
+    sources: Type.Optional(Type.Array(Type.String())),
+    version: Type.String(),
+    description: Type.Optional(Type.String()),
+    keywords: Type.Optional(Type.Array(Type.String())),
+    maintainers: Type.Optional(Type.Array(Maintainer)),
+    icon: Type.Optional(Type.String()),
+    apiVersion: Type.Optional(Type.String()),
+    condition: Type.Optional(Type.String()),
+    tags: Type.Optional(Type.String()),
+    appVersion: Type.Optional(Type.String()),
+    deprecated: Type.Optional(Type.Boolean()),
+    annotations: Type.Optional(Type.Record(Type.String(), Type.String())),
+    kubeVersion: Type.Optional(Type.String()),
+    dependencies: Type.Optional(Type.Array(Dependency)),
+    type: Type.Optional(Type.Union([Type.Literal('application'), Type.Literal('library')])),
+  },
+  closed,
+)
+export type ChartMetadata = Static<typeof ChartMetadata>
+
+const fieldOrder = Object.keys(ChartMetadata.properties)
+const isClean = TypeCompiler.Compile(ChartMetadata)
+
+export interface CleanedMetadata {
+  readonly metadata: ChartMetadata
+  /** JSON pointers of what was left out, such as `/appVersion` or `/maintainers/0/phone`. */
+  readonly dropped: readonly string[]
+}
+
+/**
+ * The usable part of a config blob, or in words why it describes no chart: the name and the version must be there and
+ * be such that Helm takes them. Empty strings, lists and maps are left out as Helm does.
+ */
+export function cleanMetadata(config: unknown): CleanedMetadata | { readonly fault: string } {
+  if (typeof config !== 'object' || config === null || Array.isArray(config))
+    return { fault: 'its config is no JSON object' }
+  const dropped: string[] = []
+  const kept = new Map(Object.entries(cleanObject(ChartMetadata.properties, config, '', dropped)))
+  const name = kept.get('name')
+  const version = kept.get('version')
+  if (typeof name !== 'string' || !isChartName(name)) return { fault: `its config has no usable chart name` }
+  if (typeof version !== 'string' || tryParseVersion(version) === undefined) {
+    return { fault: `its config has no SemVer version` }
+  }
+  const metadata = Object.fromEntries(fieldOrder.filter((key) => kept.has(key)).map((key) => [key, kept.get(key)]))
+  if (!isClean.Check(metadata)) return { fault: 'its config cannot be made sense of' }
+  return { metadata, dropped }
+}
+
+/**
+ * Whether Helm takes `name` as a chart's (`chart.metadata.name` must be its own base name) and a file can be called so
+ * on every platform: no separators, no control characters.
+ */
+export function isChartName(name: string): boolean {
+  if (name === '' || name === '.' || name === '..' || Buffer.byteLength(name) > limits.maxFileNameBytes) return false
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  return !/[/\\\u0000-\u001f\u007f]/.test(name) && name.isWellFormed()
+}
+
+function cleanObject(
+  fields: Readonly<Record<string, TSchema>>,
+  value: object,
+  path: string,
+  dropped: string[],
+): Record<string, unknown> {
+  const kept: [string, unknown][] = []
+  for (const [key, item] of Object.entries(value)) {
+    const schema = Object.hasOwn(fields, key) ? fields[key] : undefined
+    const cleaned = schema === undefined ? undefined : cleanValue(schema, item, `${path}/${key}`, dropped)
+    if (schema === undefined) dropped.push(`${path}/${key}`)
+    else if (cleaned !== undefined) kept.push([key, cleaned])
+  }
+  return Object.fromEntries(kept)
+}
+
+/** The part of `value` that fits `schema`; undefined when nothing does, or when what is left is empty. */
+function cleanValue(schema: TSchema, value: unknown, path: string, dropped: string[]): unknown {
+  if (value === null || value === '') return undefined
+  if (schema['type'] === 'array' && Array.isArray(value)) {
+    const item: TSchema = schema['items']
+    const kept = value
+      .map((each, i) => cleanValue(item, each, `${path}/${i}`, dropped))
+      .filter((each) => each !== undefined)
+    return kept.length === 0 ? undefined : kept
+  }
+  if (schema['type'] === 'object' && typeof value === 'object' && !Array.isArray(value)) {
+    const kept = Object.entries(
+      schema['properties'] === undefined
+        ? stringsOnly(value, path, dropped)
+        : cleanObject(schema['properties'], value, path, dropped),
+    )
+    return kept.length === 0 ? undefined : Object.fromEntries(kept)
+  }
+  if (schema['type'] === undefined && schema['anyOf'] === undefined) {
+    if (depthOf(value) <= limits.maxMetadataDepth) return value
+  } else if (Value.Check(schema, value)) return value
+  dropped.push(path)
+  return undefined
+}
+
+function stringsOnly(value: object, path: string, dropped: string[]): Record<string, string> {
+  const entries = Object.entries(value)
+  for (const [key, item] of entries) if (typeof item !== 'string') dropped.push(`${path}/${key}`)
+  return Object.fromEntries(entries.filter(([, item]) => typeof item === 'string'))
+}
+
+/** Levels of nesting, counted only as far as it matters. */
+function depthOf(value: unknown, seen = 0): number {
+  if (typeof value !== 'object' || value === null || seen > limits.maxMetadataDepth) return seen
+  return Math.max(seen, ...Object.values(value).map((item) => depthOf(item, seen + 1)))
+}

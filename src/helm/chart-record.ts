@@ -1,0 +1,130 @@
+/**
+ * What a manifest digest means, for ever: a chart version, or the reason why it is none.
+ *
+ * Invariant: a record depends on the manifest and config bytes alone, so it is made once per digest and kept.
+ */
+
+import { tryParseJson } from '../lib/json.ts'
+import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts'
+import type { ImageManifest } from '../oci/manifest.ts'
+import { mediaTypes } from '../oci/media-types.ts'
+import { type ChartMetadata, cleanMetadata } from './chart-metadata.ts'
+import { renderEntry } from './index-entry.ts'
+
+/** A layer as it is kept: enough to fetch and verify it. */
+export interface LayerRecord {
+  readonly digest: Digest
+  /** Bytes. */
+  readonly size: number
+}
+
+export interface ChartRecord {
+  readonly kind: 'chart'
+  readonly name: string
+  readonly version: string
+  /** RFC 3339 in UTC, such as `2026-03-01T12:00:00Z`. */
+  readonly created: string | undefined
+  readonly chart: LayerRecord
+  readonly provenance: LayerRecord | undefined
+  /** This version's list item in index.yaml, without its `urls`. */
+  readonly entry: string
+}
+
+export interface SkippedRecord {
+  readonly kind: 'skipped'
+  /** Why this is no chart, for the log: `its config is an image's`. */
+  readonly reason: string
+}
+
+export type ManifestRecord = ChartRecord | SkippedRecord
+
+export function skipped(reason: string): SkippedRecord {
+  return { kind: 'skipped', reason }
+}
+
+/**
+ * The layers of a chart manifest, wherever they stand (layers are sorted by digest, so provenance may come first), or
+ * the reason why the manifest is no chart's.
+ */
+export function findChartLayers(
+  manifest: ImageManifest,
+): { readonly chart: LayerRecord; readonly provenance: LayerRecord | undefined } | SkippedRecord {
+  if (manifest.config.mediaType !== mediaTypes.helmConfig) {
+    return skipped(`its config is ${printableType(manifest.config.mediaType)}, not a chart's`)
+  }
+  const find = (type: string) => manifest.layers.find((layer) => layer.mediaType === type)
+  const chart = find(mediaTypes.helmChart) ?? find(mediaTypes.helmChartLegacy)
+  if (chart === undefined) return skipped('it has no chart layer')
+  const provenance = find(mediaTypes.helmProvenance)
+  return {
+    chart: { digest: chart.digest, size: chart.size },
+    provenance: provenance && { digest: provenance.digest, size: provenance.size },
+  }
+}
+
+/**
+ * The record of a chart manifest from its config blob's bytes. `onDropped` is told of metadata that was left out.
+ */
+export function makeChartRecord(
+  manifest: ImageManifest,
+  config: Uint8Array,
+  onDropped: (paths: readonly string[]) => void,
+): ManifestRecord {
+  const layers = findChartLayers(manifest)
+  if ('kind' in layers) return layers
+  const document = tryParseJson(config)
+  if (document === undefined) return skipped('its config is no JSON')
+  const cleaned = cleanMetadata(document)
+  if ('fault' in cleaned) return skipped(cleaned.fault)
+  const { metadata, dropped } = cleaned
+  if (Buffer.byteLength(`${metadata.name}-${metadata.version}.tgz.prov`) > MAX_FILE_NAME_BYTES) {
+    return skipped('its name and version make a file name that is too long')
+  }
+  if (dropped.length > 0) onDropped(dropped)
+  const created = tryParseCreated(manifest.annotations.get('org.opencontainers.image.created'))
+  return toRecord(metadata, created, layers)
+}
+
+const MAX_FILE_NAME_BYTES = 255
+
+function toRecord(
+  metadata: ChartMetadata,
+  created: string | undefined,
+  layers: { readonly chart: LayerRecord; readonly provenance: LayerRecord | undefined },
+): ChartRecord {
+  const { digest } = layers.chart
+  return {
+    kind: 'chart',
+    name: metadata.name,
+    version: metadata.version,
+    created,
+    ...layers,
+    // Helm 4 takes the digest as a cache key and fails on anything but 32 bytes of hex: sha512 layers get none.
+    entry: renderEntry({
+      ...metadata,
+      created,
+      digest: digestAlgorithm(digest) === 'sha256' ? digestHex(digest) : undefined,
+    }),
+  }
+}
+
+/**
+ * An RFC 3339 time as UTC, seconds or milliseconds; undefined for everything else: a time Helm cannot parse would make
+ * the whole index unreadable.
+ */
+export function tryParseCreated(text: string | undefined): string | undefined {
+  if (text === undefined || !/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/i.test(text)) {
+    return undefined
+  }
+  const time = Date.parse(text.toUpperCase())
+  if (Number.isNaN(time)) return undefined
+  const utc = new Date(time).toISOString()
+  // A year outside of 0000 to 9999 has a sign in front and is no RFC 3339 any more.
+  return utc.length === 24 ? utc.replace('.000Z', 'Z') : undefined
+}
+
+/** A media type from outside, cut and stripped to what a log line can hold. */
+function printableType(mediaType: string): string {
+  const type = mediaType.replace(/[^\w.+/-]/g, '').slice(0, 80)
+  return type === '' ? 'of no type' : type
+}

@@ -1,0 +1,43 @@
+/** GET /charts/{name}-{version}.tgz and its .prov */
+
+import { Elysia, t } from 'elysia'
+import type { FoundFile } from '../repository/chart-files.ts'
+import { respondWithContent } from './content-response.ts'
+import { onlyGet } from './methods.ts'
+
+export interface FileSource {
+  /** @throws CHART_UNKNOWN */
+  find(name: string): Promise<FoundFile>
+  read(file: FoundFile): Promise<Blob>
+}
+
+const CONTENT_TYPES = { chart: 'application/gzip', provenance: 'application/pgp-signature' } as const
+
+/** A chart may have to come from the registry first: seconds, Bun's most. */
+const IDLE_SECONDS = 255
+
+export function chartsRoute(files: FileSource) {
+  return new Elysia({ name: 'charts' })
+    .get(
+      '/charts/:file',
+      async ({ params: { file }, request, server }) => {
+        server?.timeout(request, IDLE_SECONDS)
+        const found = await files.find(file)
+        const { kind, layer } = found
+        return await respondWithContent(request, {
+          etag: `"${layer.digest}"`,
+          size: layer.size,
+          headers: {
+            'content-type': CONTENT_TYPES[kind],
+            // The name may be pushed again with other content: kept by caches, asked for each time.
+            'cache-control': 'no-cache',
+            'docker-content-digest': layer.digest,
+            'content-disposition': `attachment; filename*=UTF-8''${encodeURIComponent(file)}`,
+          },
+          open: () => files.read(found),
+        })
+      },
+      { params: t.Object({ file: t.String() }) },
+    )
+    .all('/charts/:file', onlyGet)
+}

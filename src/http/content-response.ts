@@ -1,0 +1,40 @@
+/** The answer that carries content which is at hand: GET and HEAD, 304, single ranges. */
+
+import { parseByteRange } from '../lib/byte-range.ts'
+import { allowsRange, matchesNone } from './conditional.ts'
+
+export interface Content {
+  /** Strong, in quotes. */
+  readonly etag: string
+  /** Bytes. */
+  readonly size: number
+  readonly headers: Readonly<Record<string, string>>
+  /** Called only when bytes are to be sent. */
+  readonly open: () => Promise<Blob> | Blob
+}
+
+export async function respondWithContent(request: Request, content: Content): Promise<Response> {
+  const { etag, size } = content
+  const headers = { ...content.headers, etag, 'accept-ranges': 'bytes' }
+  if (matchesNone(request.headers.get('if-none-match'), etag)) {
+    const { 'cache-control': cacheControl = 'no-cache' } = content.headers
+    return new Response(null, { status: 304, headers: { etag, 'cache-control': cacheControl } })
+  }
+  // A Range on HEAD means nothing (RFC 9110, 14.2).
+  if (request.method === 'HEAD') return new Response(null, { headers: { ...headers, 'content-length': String(size) } })
+  const asked = allowsRange(request.headers.get('if-range'), etag) ? request.headers.get('range') : null
+  const range = parseByteRange(asked, size)
+  if (range === 'unsatisfiable') {
+    return new Response(null, {
+      status: 416,
+      headers: { 'content-range': `bytes */${size}`, 'cache-control': 'no-store' },
+    })
+  }
+  const blob = await content.open()
+  if (range === undefined) return new Response(blob, { headers })
+  const { start, end } = range
+  return new Response(blob.slice(start, end), {
+    status: 206,
+    headers: { ...headers, 'content-range': `bytes ${start}-${end - 1}/${size}` },
+  })
+}

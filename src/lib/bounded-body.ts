@@ -1,0 +1,31 @@
+/** Reading a body that somebody else sends: never more than the bound, and nothing left hanging on the connection. */
+
+import { ChartRepoError } from '../errors.ts'
+
+/**
+ * All bytes of `response`, at most `maxBytes`.
+ * @throws BODY_TOO_LARGE as soon as a declared or received length passes the bound; the rest is not read.
+ */
+export async function readBoundedBody(
+  response: Response,
+  maxBytes: number,
+  what: string,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const tooLarge = () =>
+    new ChartRepoError('BODY_TOO_LARGE', `Cannot read ${what}: it is larger than ${maxBytes} bytes`)
+  const declared = Number(response.headers.get('content-length') ?? Number.NaN)
+  if (declared > maxBytes) {
+    await response.body?.cancel()
+    throw tooLarge()
+  }
+  // With a declared length the runtime itself refuses a body that differs, so it can be taken in one piece.
+  if (declared <= maxBytes) return await response.bytes()
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of response.body ?? []) {
+    length += chunk.byteLength
+    if (length > maxBytes) throw tooLarge()
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, length)
+}

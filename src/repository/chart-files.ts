@@ -1,0 +1,70 @@
+/** From the name of a file to what it is, and from there to its bytes. */
+
+import { ChartRepoError } from '../errors.ts'
+import type { LayerRecord } from '../helm/chart-record.ts'
+import type { BlobReader } from '../oci/ports.ts'
+import type { BlobStore } from './ports.ts'
+import type { Snapshot } from './snapshot.ts'
+
+export interface SnapshotSource {
+  readonly snapshot: Snapshot | undefined
+  /** @throws SNAPSHOT_MISSING */
+  fresh(): Promise<Snapshot>
+}
+
+export interface FoundFile {
+  readonly kind: 'chart' | 'provenance'
+  readonly layer: LayerRecord
+  /** Where the registry has it. */
+  readonly repository: string
+}
+
+const PROVENANCE_SUFFIX = '.prov'
+
+export class ChartFiles {
+  readonly #registry: BlobReader
+  readonly #blobs: BlobStore
+  readonly #source: SnapshotSource
+
+  constructor(registry: BlobReader, blobs: BlobStore, source: SnapshotSource) {
+    this.#registry = registry
+    this.#blobs = blobs
+    this.#source = source
+  }
+
+  /**
+   * The file called `name`: `demo-1.2.3.tgz`, or `demo-1.2.3.tgz.prov`. Costs no request when it is in the snapshot.
+   * @throws CHART_UNKNOWN when no chart has it, SNAPSHOT_MISSING before the first crawl.
+   */
+  async find(name: string): Promise<FoundFile> {
+    const { snapshot } = this.#source
+    const found =
+      (snapshot && findLayer(snapshot, name)) ??
+      // What a reader saw in the index of another replica, or pushed a moment ago, may not be in this snapshot yet.
+      findLayer(await this.#source.fresh(), name)
+    if (found === undefined || found === 'unsigned')
+      throw new ChartRepoError('CHART_UNKNOWN', 'No chart has a file of this name')
+    return found
+  }
+
+  /**
+   * Its verified bytes.
+   * @throws CHART_UNKNOWN when the registry has lost them, or what fetching them fails with.
+   */
+  async read({ layer, repository }: FoundFile): Promise<Blob> {
+    // Not tied to whoever asks: the blob goes into the cache even when the client has left.
+    const content = await this.#blobs.open(layer, () => this.#registry.openBlob(repository, layer))
+    if (content !== undefined) return content
+    throw new ChartRepoError('CHART_UNKNOWN', `The registry no longer has the blob ${layer.digest} of ${repository}`)
+  }
+}
+
+/** `unsigned`: the chart is there and has no provenance, which no refresh would change. */
+function findLayer(snapshot: Snapshot, name: string): FoundFile | 'unsigned' | undefined {
+  const isProvenance = name.endsWith(PROVENANCE_SUFFIX)
+  const file = snapshot.files.get(isProvenance ? name.slice(0, -PROVENANCE_SUFFIX.length) : name)
+  if (file === undefined) return undefined
+  const { repository, record } = file
+  if (!isProvenance) return { kind: 'chart', layer: record.chart, repository }
+  return record.provenance === undefined ? 'unsigned' : { kind: 'provenance', layer: record.provenance, repository }
+}

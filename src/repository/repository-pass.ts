@@ -1,0 +1,138 @@
+/**
+ * The pass over one repository: its tags are listed, new ones looked into, and known ones re-checked when they are due,
+ * so that cost grows with repositories and with news, not with tags.
+ */
+
+import type { ManifestRecord } from '../helm/chart-record.ts'
+import { tryParseVersion } from '../helm/version.ts'
+import type { Clock } from '../lib/clock.ts'
+import { forEachConcurrently } from '../lib/limiter.ts'
+import { limits } from '../limits.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { BlobReader, ManifestReader, TagLister } from '../oci/ports.ts'
+import { isReferrerTag } from '../oci/reference.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Problem, RepositoryListing } from './catalog.ts'
+import { examine } from './examine.ts'
+import type { Failures } from './failures.ts'
+import type { CatalogStore } from './ports.ts'
+
+export interface PassContext {
+  readonly registry: TagLister & ManifestReader & BlobReader
+  readonly store: Pick<CatalogStore, 'saveRecord'>
+  /** What is known of digests; passes add to it. */
+  readonly records: Map<Digest, ManifestRecord>
+  readonly failures: Failures
+  /** Each known tag is re-checked once per such interval, at its own moment within it. */
+  readonly revalidateIntervalMs: number
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export interface PassTarget {
+  readonly repository: string
+  readonly before: RepositoryListing | undefined
+  /** When the listing began. */
+  readonly now: number
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface PassResult {
+  /** undefined when the repository is gone, or has never been readable. */
+  readonly listing: RepositoryListing | undefined
+  readonly problems: readonly Problem[]
+}
+
+export async function crawlRepository(context: PassContext, target: PassTarget): Promise<PassResult> {
+  const { registry, failures } = context
+  const { repository, before, signal } = target
+  const problems: Problem[] = []
+  try {
+    const listed = await registry.listTags(repository, { signal })
+    if (listed === undefined) return { listing: undefined, problems }
+    if (listed.incomplete === undefined) failures.clear({ repository })
+    else problems.push(failures.note({ repository }, listed.incomplete))
+    // As with repositories: after a list that broke off, nothing follows from the absence of a tag.
+    const kept = listed.incomplete === undefined ? [] : (before?.tags.keys() ?? [])
+    const names = new Set([...listed.names, ...kept])
+    failures.retain((place) => place.repository !== repository || place.tag === undefined || names.has(place.tag))
+    return { listing: await readTags(context, target, names, problems), problems }
+  } catch (error) {
+    if (signal?.aborted === true) throw error
+    problems.push(failures.note({ repository }, error))
+    return { listing: before, problems }
+  }
+}
+
+async function readTags(
+  context: PassContext,
+  target: PassTarget,
+  names: ReadonlySet<string>,
+  problems: Problem[],
+): Promise<RepositoryListing> {
+  const { repository, before, now, signal } = target
+  const tags = new Map<string, Digest | null>()
+  let allChecked = true
+  await forEachConcurrently(names, limits.maxUpstreamRequests, async (tag) => {
+    const known = before?.tags.get(tag)
+    const pending = context.failures.pending({ repository, tag })
+    if (pending !== undefined) problems.push(pending)
+    if (pending !== undefined || (known !== undefined && !isDue(context, target, tag))) {
+      if (known !== undefined) tags.set(tag, known)
+      return
+    }
+    try {
+      const digest = await readTag(context, target, tag)
+      context.failures.clear({ repository, tag })
+      if (digest !== undefined) tags.set(tag, digest)
+    } catch (error) {
+      if (signal?.aborted === true) throw error
+      problems.push(context.failures.note({ repository, tag }, error))
+      if (known !== undefined) tags.set(tag, known)
+      allChecked = false
+    }
+  })
+  return { tags, checkedAt: allChecked ? now : (before?.checkedAt ?? now) }
+}
+
+/** What the tag points to; null when its name says that it is no chart, undefined when it is gone. */
+async function readTag(context: PassContext, target: PassTarget, tag: string): Promise<Digest | null | undefined> {
+  const { registry, records, store, log } = context
+  const { repository, before, signal } = target
+  const known = before?.tags.get(tag)
+  if (isReferrerTag(tag)) {
+    if (known === undefined)
+      log.info('skipped, not a chart', { repository, tag, reason: 'its tag is that of a referrer' })
+    return null
+  }
+  // A tag that is no version is most likely another name for a version that is known, or no chart at all.
+  if (known !== undefined || tryParseVersion(tag.replaceAll('_', '+')) === undefined) {
+    const digest = await registry.resolveTag(repository, tag, { signal })
+    if (digest !== undefined && records.has(digest)) return digest
+  }
+  const examined = await examine(registry, records, { repository, reference: tag }, { signal })
+  if (examined === undefined) return undefined
+  const { digest, record, dropped } = examined
+  if (!records.has(digest)) {
+    records.set(digest, record)
+    store.saveRecord(digest, record)
+    if (record.kind === 'skipped') log.info('skipped, not a chart', { repository, tag, reason: record.reason, digest })
+    if (dropped.length > 0) {
+      log.warn('metadata left out', { repository, tag, digest, fields: dropped.slice(0, 10).join(' ') })
+    }
+  }
+  return digest
+}
+
+/**
+ * Whether the tag's moment within the interval has passed since the last check. The moment is the tag's own, so that
+ * checks are spread evenly without keeping a time for each tag.
+ */
+function isDue(
+  { revalidateIntervalMs: interval }: PassContext,
+  { repository, before, now }: PassTarget,
+  tag: string,
+): boolean {
+  const phase = Bun.hash.crc32(`${repository}:${tag}`) % interval
+  return Math.floor((now + phase) / interval) > Math.floor(((before?.checkedAt ?? 0) + phase) / interval)
+}

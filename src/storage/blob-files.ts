@@ -1,0 +1,137 @@
+/**
+ * Content-addressed files: `<dir>/sha256/ab/abcdef…`, each written beside its target as `.<hex>.<random>.part`,
+ * verified while it is written, synced, and renamed.
+ *
+ * Invariant: whatever is under a final name had its digest when it was written, at every instant, crash or not.
+ */
+
+import { mkdir, open, readdir, rename, stat, unlink, utimes } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { limits } from '../limits.ts'
+import { type Digest, digestAlgorithm, digestHex, isDigest } from '../oci/digest.ts'
+import { digestOf, VerifyingReader } from './verifying-reader.ts'
+
+export interface BlobSize {
+  readonly digest: Digest
+  /** Bytes. */
+  readonly size: number
+}
+
+export interface FoundBlob extends BlobSize {
+  /** Milliseconds since the epoch. */
+  readonly usedAt: number
+}
+
+export class BlobFiles {
+  readonly #dir: string
+
+  constructor(dir: string) {
+    this.#dir = dir
+  }
+
+  path(digest: Digest): string {
+    const hex = digestHex(digest)
+    return join(this.#dir, digestAlgorithm(digest), hex.slice(0, 2), hex)
+  }
+
+  /** Whether a file of the right size is there. */
+  async has({ digest, size }: BlobSize): Promise<boolean> {
+    const file = Bun.file(this.path(digest))
+    return (await file.exists()) && file.size === size
+  }
+
+  /** Whether the bytes on disk still hash to their name. */
+  async verify(digest: Digest): Promise<boolean> {
+    return (await digestOf(Bun.file(this.path(digest)).stream(), digestAlgorithm(digest))) === digest
+  }
+
+  /**
+   * Writes a blob durably.
+   * @throws DIGEST_MISMATCH or what reading fails with; a system error when the disk cannot take it. Nothing is left.
+   */
+  async write(blob: BlobSize, body: ReadableStream<Uint8Array>): Promise<void> {
+    const path = this.path(blob.digest)
+    const part = join(dirname(path), `.${digestHex(blob.digest)}.${crypto.randomUUID()}.part`)
+    const source = new VerifyingReader(blob, body)
+    try {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      const file = await open(part, 'wx', 0o600)
+      try {
+        for await (const chunk of source) await file.writeFile(chunk)
+        await file.sync()
+      } finally {
+        await file.close()
+      }
+      await rename(part, path)
+      await syncDirectory(dirname(path))
+    } catch (error) {
+      await source.cancel()
+      await removeFile(part)
+      throw error
+    }
+  }
+
+  async remove(digest: Digest): Promise<void> {
+    await removeFile(this.path(digest))
+  }
+
+  /** Notes the use of a blob where the next start finds it. */
+  async touch(digest: Digest, usedAt: number): Promise<void> {
+    await utimes(this.path(digest), usedAt / 1000, usedAt / 1000)
+  }
+
+  /** Every blob on disk, the least recently used first. Unfinished files that nobody can be writing any more are removed. */
+  async scan(now: number): Promise<readonly FoundBlob[]> {
+    const found: FoundBlob[] = []
+    for (const entry of await listFiles(this.#dir)) {
+      const { mtimeMs, size } = await stat(entry.path)
+      const digest = `${entry.algorithm}:${entry.name}`
+      if (isDigest(digest)) found.push({ digest, size, usedAt: mtimeMs })
+      else if (entry.name.endsWith('.part') && now - mtimeMs > limits.stalePartFileMs) await removeFile(entry.path)
+    }
+    return found.sort((a, b) => a.usedAt - b.usedAt)
+  }
+}
+
+async function listFiles(dir: string): Promise<{ algorithm: string; name: string; path: string }[]> {
+  const files: { algorithm: string; name: string; path: string }[] = []
+  for (const algorithm of ['sha256', 'sha512']) {
+    for (const shard of await readDirectory(join(dir, algorithm))) {
+      const shardPath = join(dir, algorithm, shard)
+      for (const name of await readDirectory(shardPath)) files.push({ algorithm, name, path: join(shardPath, name) })
+    }
+  }
+  return files
+}
+
+/** The names in a directory; none where there is no such directory yet. */
+async function readDirectory(path: string): Promise<string[]> {
+  try {
+    return await readdir(path)
+  } catch (error) {
+    if (isAbsence(error)) return []
+    throw error
+  }
+}
+
+async function removeFile(path: string): Promise<void> {
+  try {
+    await unlink(path)
+  } catch (error) {
+    if (!isAbsence(error)) throw error
+  }
+}
+
+function isAbsence(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+}
+
+/** A rename is only durable once its directory is. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}

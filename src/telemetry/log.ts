@@ -1,0 +1,60 @@
+/** The log: one line per event, as JSON for machines or as text for people. Values are data, never format strings. */
+
+import { describeError } from '../errors.ts'
+import { toLogText } from './redact.ts'
+
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const
+export type LogLevel = (typeof logLevels)[number]
+export type LogFormat = 'text' | 'json'
+
+export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>
+
+export interface Log {
+  readonly debug: (message: string, fields?: LogFields) => void
+  readonly info: (message: string, fields?: LogFields) => void
+  readonly warn: (message: string, fields?: LogFields) => void
+  readonly error: (message: string, fields?: LogFields) => void
+}
+
+/** `write` gets whole lines, each ending with a line feed. */
+export function createLog(options: {
+  readonly format: LogFormat
+  readonly level: LogLevel
+  readonly write: (line: string) => void
+}): Log {
+  const render = options.format === 'json' ? renderJson : renderText
+  const lowest = logLevels.indexOf(options.level)
+  const at =
+    (level: LogLevel) =>
+    (message: string, fields: LogFields = {}) => {
+      if (logLevels.indexOf(level) >= lowest) options.write(render(new Date().toISOString(), level, message, fields))
+    }
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+}
+
+/** A thrown value as log fields: its description, and those of its causes. */
+export function errorFields(error: unknown): LogFields {
+  const causes: string[] = []
+  for (let cause = causeOf(error); cause !== undefined && causes.length < 5; cause = causeOf(cause)) {
+    causes.push(describeError(cause))
+  }
+  return { error: describeError(error), ...(causes.length > 0 && { cause: causes.join(': ') }) }
+}
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error ? error.cause : undefined
+}
+
+function renderJson(time: string, level: LogLevel, message: string, fields: LogFields): string {
+  return `${JSON.stringify({ time, level, msg: message, ...fields })}\n`
+}
+
+function renderText(time: string, level: LogLevel, message: string, fields: LogFields): string {
+  let line = `${time} ${level.padEnd(5)} ${toLogText(message, 2000)}`
+  for (const [key, value] of Object.entries(fields)) {
+    if (value === undefined) continue
+    const text = toLogText(String(value), 2000)
+    line += ` ${key}=${/^[^\s"=]+$/.test(text) ? text : JSON.stringify(text)}`
+  }
+  return `${line}\n`
+}

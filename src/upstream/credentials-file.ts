@@ -1,0 +1,112 @@
+/**
+ * The credentials file on disk, read again when it changes: secrets are rotated while the server runs.
+ *
+ * Kubernetes replaces mounted secrets by switching a link, so the file is looked at by its path. A file that breaks or
+ * goes away while the server runs leaves the credentials that were read last in force, and says so once.
+ */
+
+import { readFileSync, statSync } from 'node:fs'
+import { ChartRepoError } from '../errors.ts'
+import { limits } from '../limits.ts'
+import { errorFields, type Log } from '../telemetry/log.ts'
+import { type Credential, type CredentialEntry, findCredential, parseCredentialsFile } from './credentials.ts'
+import { errorCode } from './transport.ts'
+
+export interface CredentialSource {
+  find(host: string, repository: string): Credential | undefined
+  /** Changes whenever the credentials do, so that what was obtained with older ones is not used on. */
+  readonly revision: number
+}
+
+export const noCredentials: CredentialSource = { find: () => undefined, revision: 0 }
+
+export interface CredentialsFileOptions {
+  readonly path: string
+  /** An absent file is an error; without it, absence means that there are no credentials yet. */
+  readonly required: boolean
+  readonly log: Log
+}
+
+/**
+ * Reads the file for the first time.
+ * @throws CONFIG_INVALID when it cannot be read or understood.
+ */
+export function openCredentialsFile(options: CredentialsFileOptions): CredentialSource {
+  return new FileCredentials(options)
+}
+
+class FileCredentials implements CredentialSource {
+  readonly #options: CredentialsFileOptions
+  #entries: readonly CredentialEntry[] = []
+  #stamp: string | undefined
+  #revision = 0
+  #fault: string | undefined
+
+  constructor(options: CredentialsFileOptions) {
+    this.#options = options
+    const stamp = this.#readStamp()
+    if (stamp !== undefined) this.#load(stamp)
+    else if (options.required) throw invalid(`${options.path} does not exist`)
+  }
+
+  get revision(): number {
+    this.#reloadIfChanged()
+    return this.#revision
+  }
+
+  find(host: string, repository: string): Credential | undefined {
+    this.#reloadIfChanged()
+    return findCredential(this.#entries, host, repository)
+  }
+
+  #reloadIfChanged(): void {
+    try {
+      const stamp = this.#readStamp()
+      if (stamp === undefined) {
+        if (this.#stamp !== undefined) throw invalid('it is gone')
+      } else if (stamp !== this.#stamp) {
+        this.#load(stamp)
+        this.#options.log.info('credentials file read again', { file: this.#options.path })
+      }
+      this.#fault = undefined
+    } catch (error) {
+      const fields = errorFields(error)
+      if (this.#fault !== fields['error']) {
+        this.#options.log.error('credentials file cannot be used; the credentials read before stay in force', fields)
+      }
+      this.#fault = String(fields['error'])
+    }
+  }
+
+  /** What tells one state of the file from the next: two microseconds, against reading it for every request. */
+  #readStamp(): string | undefined {
+    try {
+      const { mtimeMs, ctimeMs, size, ino } = statSync(this.#options.path)
+      return `${mtimeMs} ${ctimeMs} ${size} ${ino}`
+    } catch (error) {
+      const code = errorCode(error)
+      if (code === 'ENOENT') return undefined
+      throw invalid(`${this.#options.path} cannot be read (${code})`, error)
+    }
+  }
+
+  #load(stamp: string): void {
+    this.#entries = parseCredentialsFile(this.#readText())
+    this.#stamp = stamp
+    this.#revision += 1
+  }
+
+  #readText(): string {
+    const { path } = this.#options
+    try {
+      if (statSync(path).size <= limits.maxCredentialsBytes) return readFileSync(path, 'utf8')
+    } catch (cause) {
+      throw invalid(`${path} cannot be read (${errorCode(cause)})`, cause)
+    }
+    throw invalid(`${path} is larger than ${limits.maxCredentialsBytes} bytes`)
+  }
+}
+
+function invalid(fault: string, cause?: unknown): ChartRepoError {
+  return new ChartRepoError('CONFIG_INVALID', `Cannot use the credentials file: ${fault}`, { cause })
+}

@@ -1,0 +1,161 @@
+/**
+ * A registry over HTTP (OCI distribution spec 1.1, "Pull" and "Content discovery"; `_catalog` is distribution's own).
+ *
+ * Absence is only believed when the registry says it in its own words, an OCI error document: a 404 from a proxy in
+ * front of a broken registry must not make charts disappear.
+ */
+
+import { Type } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
+import { ChartRepoError } from '../errors.ts'
+import { limits } from '../limits.ts'
+import { type Digest, digestBytes, isDigest, verifyDigest } from '../oci/digest.ts'
+import type { Descriptor } from '../oci/manifest.ts'
+import { acceptedManifests } from '../oci/media-types.ts'
+import type { BlobReader, CallOptions, FetchedManifest, Listing, ManifestReader, TagLister } from '../oci/ports.ts'
+import { isRepositoryName, isTag } from '../oci/reference.ts'
+import { describeCall, type HttpCall, readErrorCodes, type Send, toStatusError } from './http-call.ts'
+import { listPages, malformed } from './paging.ts'
+
+/** Registries answer null for an empty list. */
+const CatalogPage = TypeCompiler.Compile(
+  Type.Object({ repositories: Type.Union([Type.Array(Type.String()), Type.Null()]) }),
+)
+const TagPage = TypeCompiler.Compile(Type.Object({ tags: Type.Union([Type.Array(Type.String()), Type.Null()]) }))
+
+/** distribution allows up to 1,000 by default and answers more with 400; ECR likewise with 405. */
+const CATALOG_PAGE_SIZE = 1000
+
+export class HttpRegistry implements TagLister, ManifestReader, BlobReader {
+  readonly #send: Send
+  readonly #origin: URL
+
+  /** `send` is the whole chain, authentication and redirects included. */
+  constructor(send: Send, origin: URL) {
+    this.#send = send
+    this.#origin = origin
+  }
+
+  /**
+   * Every repository the registry lists.
+   * @throws UPSTREAM_UNKNOWN, UPSTREAM_DENIED or UPSTREAM_MALFORMED where it has no catalog for this client.
+   */
+  async listCatalog({ signal }: CallOptions = {}): Promise<Listing> {
+    const call: HttpCall = { method: 'GET', url: this.#url('_catalog'), scope: 'registry:catalog:*', signal }
+    const readNames = (page: unknown) => {
+      if (!CatalogPage.Check(page)) throw malformed(call, 'it is no catalog page')
+      // Other names than the spec allows cannot be asked for, nor can they hold anything that was pushed.
+      return (page.repositories ?? []).filter(isRepositoryName)
+    }
+    const sized = new URL(call.url)
+    sized.searchParams.set('n', String(CATALOG_PAGE_SIZE))
+    try {
+      return await listPages(this.#send, { ...call, url: sized }, readNames)
+    } catch (error) {
+      const refused = error instanceof ChartRepoError && (error.status === 400 || error.status === 405)
+      if (!refused) throw error
+      return await listPages(this.#send, call, readNames)
+    }
+  }
+
+  async listTags(repository: string, { signal }: CallOptions = {}): Promise<Listing | undefined> {
+    const call: HttpCall = { method: 'GET', url: this.#url(`${repository}/tags/list`), scope: pull(repository), signal }
+    const readNames = (page: unknown) => {
+      if (!TagPage.Check(page)) throw malformed(call, 'it is no list of tags')
+      return (page.tags ?? []).filter(isTag)
+    }
+    let absent = false
+    const send: Send = async (page) => {
+      const response = await this.#send(page)
+      absent = response.status === 404 && (await isRegistrysOwn(response))
+      return response
+    }
+    try {
+      return await listPages(send, call, readNames)
+    } catch (error) {
+      if (absent) return undefined
+      throw error
+    }
+  }
+
+  async resolveTag(repository: string, tag: string, { signal }: CallOptions = {}): Promise<Digest | undefined> {
+    const call: HttpCall = { ...this.#manifestCall(repository, tag), method: 'HEAD', signal }
+    const response = await this.#send(call)
+    // A HEAD answer has no body to tell whose 404 it is: the caller finds out by reading the manifest.
+    if (response.status === 404) return undefined
+    if (!response.ok) throw await toStatusError(call, response)
+    const digest = response.headers.get('docker-content-digest') ?? ''
+    return isDigest(digest) ? digest : undefined
+  }
+
+  async readManifest(
+    repository: string,
+    reference: string,
+    { signal }: CallOptions = {},
+  ): Promise<FetchedManifest | undefined> {
+    const call: HttpCall = {
+      ...this.#manifestCall(repository, reference),
+      maxBodyBytes: limits.maxManifestBytes,
+      signal,
+    }
+    const response = await this.#send(call)
+    if (response.status === 404 && (await isRegistrysOwn(response))) return undefined
+    if (!response.ok) throw await toStatusError(call, response)
+    const bytes = await response.bytes()
+    if (isDigest(reference)) verifyDigest(bytes, reference, `the answer to ${describeCall(call)}`)
+    return {
+      digest: isDigest(reference) ? reference : digestBytes(bytes),
+      mediaType: (response.headers.get('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '',
+      bytes,
+    }
+  }
+
+  async readBlob(
+    repository: string,
+    blob: Descriptor,
+    { signal, maxBytes }: CallOptions & { readonly maxBytes: number },
+  ): Promise<Uint8Array | undefined> {
+    const call: HttpCall = { ...this.#blobCall(repository, blob.digest), maxBodyBytes: maxBytes, signal }
+    const response = await this.#send(call)
+    if (response.status === 404 && (await isRegistrysOwn(response))) return undefined
+    if (!response.ok) throw await toStatusError(call, response)
+    const bytes = await response.bytes()
+    verifyDigest(bytes, blob.digest, `the answer to ${describeCall(call)}`)
+    return bytes
+  }
+
+  async openBlob(
+    repository: string,
+    blob: Pick<Descriptor, 'digest' | 'size'>,
+    { signal }: CallOptions = {},
+  ): Promise<ReadableStream<Uint8Array> | undefined> {
+    const call: HttpCall = { ...this.#blobCall(repository, blob.digest), signal }
+    const response = await this.#send(call)
+    if (response.status === 404 && (await isRegistrysOwn(response))) return undefined
+    if (!response.ok) throw await toStatusError(call, response)
+    return response.body ?? new Blob().stream()
+  }
+
+  #manifestCall(repository: string, reference: string): HttpCall {
+    const url = this.#url(`${repository}/manifests/${reference}`)
+    return { method: 'GET', url, scope: pull(repository), headers: { accept: acceptedManifests } }
+  }
+
+  #blobCall(repository: string, digest: Digest): HttpCall {
+    return { method: 'GET', url: this.#url(`${repository}/blobs/${digest}`), scope: pull(repository) }
+  }
+
+  /** Names, tags and digests are checked by their grammar before they come here, and need no escaping. */
+  #url(path: string): URL {
+    return new URL(`/v2/${path}`, this.#origin)
+  }
+}
+
+function pull(repository: string): string {
+  return `repository:${repository}:pull`
+}
+
+/** Whether an error answer has an OCI error document. The answer itself stays readable. */
+async function isRegistrysOwn(response: Response): Promise<boolean> {
+  return (await readErrorCodes(response.clone())) !== undefined
+}

@@ -1,0 +1,128 @@
+/**
+ * The configured registry as one thing: finds its origin, puts the client's chain together and keeps to the view that
+ * was asked for (a path, or a list of repositories).
+ */
+
+import { ChartRepoError } from '../errors.ts'
+import type { Clock } from '../lib/clock.ts'
+import { SingleFlight } from '../lib/single-flight.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Descriptor } from '../oci/manifest.ts'
+import type { CallOptions, ChartRegistry, FetchedManifest, Listing } from '../oci/ports.ts'
+import { isUnderPrefix } from '../oci/reference.ts'
+import type { Log } from '../telemetry/log.ts'
+import { withAuthentication } from './authentication.ts'
+import { withCallLog } from './call-log.ts'
+import type { CredentialSource } from './credentials-file.ts'
+import { HttpRegistry } from './http-registry.ts'
+import { findOrigin, type RegistryAddress } from './origin.ts'
+import { withRedirects } from './redirects.ts'
+import { withRetry } from './retry.ts'
+import { createTransport, type TransportOptions } from './transport.ts'
+
+export interface RemoteRegistryOptions {
+  readonly address: RegistryAddress
+  /** Only repositories at or under this path are in view; empty for all. */
+  readonly pathPrefix: string
+  /** Full names, or paths that end in `/*`; empty to list whatever the registry has. */
+  readonly repositories: readonly string[]
+  readonly credentials: CredentialSource
+  readonly transport: TransportOptions
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export class RemoteRegistry implements ChartRegistry {
+  readonly #options: RemoteRegistryOptions
+  readonly #connecting = new SingleFlight<'connect', HttpRegistry>()
+  #connected: HttpRegistry | undefined
+
+  constructor(options: RemoteRegistryOptions) {
+    this.#options = options
+  }
+
+  async listRepositories(options?: CallOptions): Promise<Listing> {
+    const { repositories, pathPrefix } = this.#options
+    const named = repositories.filter((entry) => !entry.endsWith('*'))
+    const paths = repositories.filter((entry) => entry.endsWith('*')).map((entry) => entry.slice(0, -1))
+    if (repositories.length > 0 && paths.length === 0) return { names: [...new Set(named)], incomplete: undefined }
+    const catalog = await this.#listCatalog(options)
+    const inView = catalog.names.filter(
+      (name) => isUnderPrefix(name, pathPrefix) && (paths.length === 0 || paths.some((path) => name.startsWith(path))),
+    )
+    return { names: [...new Set([...named, ...inView])], incomplete: catalog.incomplete }
+  }
+
+  async listTags(repository: string, options?: CallOptions): Promise<Listing | undefined> {
+    return await (await this.#connect()).listTags(repository, options)
+  }
+
+  async resolveTag(repository: string, tag: string, options?: CallOptions): Promise<Digest | undefined> {
+    return await (await this.#connect()).resolveTag(repository, tag, options)
+  }
+
+  async readManifest(
+    repository: string,
+    reference: string,
+    options?: CallOptions,
+  ): Promise<FetchedManifest | undefined> {
+    return await (await this.#connect()).readManifest(repository, reference, options)
+  }
+
+  async readBlob(
+    repository: string,
+    blob: Descriptor,
+    options: CallOptions & { readonly maxBytes: number },
+  ): Promise<Uint8Array | undefined> {
+    return await (await this.#connect()).readBlob(repository, blob, options)
+  }
+
+  async openBlob(
+    repository: string,
+    blob: Pick<Descriptor, 'digest' | 'size'>,
+    options?: CallOptions,
+  ): Promise<ReadableStream<Uint8Array> | undefined> {
+    return await (await this.#connect()).openBlob(repository, blob, options)
+  }
+
+  async #listCatalog(options?: CallOptions): Promise<Listing> {
+    try {
+      return await (await this.#connect()).listCatalog(options)
+    } catch (error) {
+      if (!(error instanceof ChartRepoError) || error.status === undefined || error.retryable) throw error
+      throw new ChartRepoError(
+        error.code,
+        `The registry does not list its repositories: ${error.message}; --storage-registry-repositories names them instead`,
+        { cause: error, status: error.status },
+      )
+    }
+  }
+
+  /** Found once; as long as it is not found, every call tries anew. */
+  #connect(): Promise<HttpRegistry> {
+    if (this.#connected !== undefined) return Promise.resolve(this.#connected)
+    return this.#connecting.run('connect', async () => {
+      const { address, pathPrefix, credentials, transport, clock, log } = this.#options
+      const attempt = withCallLog(createTransport(transport), log)
+      const { url, sendCredentials } = await findOrigin(attempt, address)
+      log.info('registry found', { registry: url.origin })
+      if (!sendCredentials && credentials.find(address.host, pathPrefix) !== undefined) {
+        log.warn('credentials are not sent: plain HTTP was only guessed; --storage-registry-scheme=HTTP allows it', {
+          registry: url.origin,
+        })
+      }
+      const send = withRedirects(
+        withAuthentication(withRetry(attempt, clock), {
+          origin: url,
+          host: address.host,
+          pathPrefix,
+          credentials,
+          sendCredentials,
+          clock,
+        }),
+      )
+      this.#connected = new HttpRegistry(send, url)
+      return this.#connected
+    })
+  }
+}

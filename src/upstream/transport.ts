@@ -1,0 +1,131 @@
+/**
+ * The innermost link: one attempt over Bun's fetch, with its time limits, its bounds and its place in the pool.
+ *
+ * Redirects are handed out, not followed, and bodies are never decompressed: digests are of the bytes as sent.
+ */
+
+import { ChartRepoError, describeError } from '../errors.ts'
+import { readBoundedBody } from '../lib/bounded-body.ts'
+import { Limiter } from '../lib/limiter.ts'
+import { limits } from '../limits.ts'
+import { describeCall, type HttpCall, type Send } from './http-call.ts'
+
+export interface TransportOptions {
+  readonly userAgent: string
+  /** PEM of the certificate authorities that are trusted besides the platform's. */
+  readonly caCertificates?: readonly string[]
+  /** Takes any certificate. */
+  readonly insecure?: boolean
+  readonly attemptTimeoutMs?: number
+  readonly stallTimeoutMs?: number
+}
+
+export function createTransport(options: TransportOptions): Send {
+  const { attemptTimeoutMs = limits.attemptTimeoutMs, stallTimeoutMs = limits.stallTimeoutMs } = options
+  const pool = new Limiter(limits.maxUpstreamRequests)
+  const tls = {
+    ...(options.caCertificates !== undefined && { ca: [...options.caCertificates] }),
+    ...(options.insecure === true && { rejectUnauthorized: false }),
+  }
+
+  async function attempt(call: HttpCall): Promise<Response> {
+    const controller = new AbortController()
+    const abort = (ms: number) => () =>
+      controller.abort(
+        new ChartRepoError('UPSTREAM_TIMEOUT', `${describeCall(call)} had no answer within ${ms / 1000} s`, {
+          retryable: true,
+        }),
+      )
+    const timer = setTimeout(abort(attemptTimeoutMs), attemptTimeoutMs)
+    try {
+      const response = await fetch(call.url, {
+        method: call.method,
+        headers: { ...call.headers, 'user-agent': options.userAgent },
+        ...(call.body !== undefined && { body: call.body }),
+        signal: call.signal === undefined ? controller.signal : AbortSignal.any([call.signal, controller.signal]),
+        redirect: 'manual',
+        decompress: false,
+        tls,
+      })
+      if (call.method === 'HEAD' || response.body === null) return response
+      if (!response.ok) return await readErrorBody(response)
+      if (call.maxBodyBytes === undefined) {
+        return new Response(guardStalls(response.body, abort(stallTimeoutMs), stallTimeoutMs), response)
+      }
+      const bytes = await readBoundedBody(response, call.maxBodyBytes, `the answer to ${describeCall(call)}`)
+      return new Response(bytes, response)
+    } catch (error) {
+      throw toTransportError(error, call)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  return (call) => pool.run(() => attempt(call))
+}
+
+/** An answer whose body is only looked at for diagnostics: what is over the bound is cut off. */
+async function readErrorBody(response: Response): Promise<Response> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of response.body ?? []) {
+    chunks.push(chunk)
+    length += chunk.byteLength
+    if (length > limits.maxErrorBodyBytes) break
+  }
+  const bytes = Buffer.concat(chunks).subarray(0, limits.maxErrorBodyBytes)
+  // 304 and its kin must not have a body, not even an empty one.
+  return new Response(bytes.byteLength === 0 ? null : bytes, response)
+}
+
+/** `body`, given up when it is silent for too long. Time counts only while somebody is reading. */
+function guardStalls(
+  body: ReadableStream<Uint8Array>,
+  abort: () => void,
+  stallTimeoutMs: number,
+): ReadableStream<Uint8Array> {
+  const reader = body.getReader()
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const timer = setTimeout(abort, stallTimeoutMs)
+      try {
+        const { done, value } = await reader.read()
+        if (done) controller.close()
+        else controller.enqueue(value)
+      } finally {
+        clearTimeout(timer)
+      }
+    },
+    cancel: (reason) => reader.cancel(reason),
+  })
+}
+
+/** Failures that no second attempt mends: names, certificates, and addresses that fetch does not take. */
+const PERMANENT = /CERT|TLS|SSL|UNABLE_TO|INVALID_URL|UnsupportedProtocol|UnsupportedProxyProtocol/i
+
+/** What fetch threw, by its code; the caller's own abort reason is passed on as it is. */
+function toTransportError(error: unknown, call: HttpCall): unknown {
+  if (error instanceof ChartRepoError || call.signal?.aborted === true) return error
+  const code = errorCode(error)
+  return new ChartRepoError(
+    'UPSTREAM_UNAVAILABLE',
+    `${describeCall(call)} failed: ${explain(code) ?? describeError(error)}`,
+    { cause: error, retryable: !PERMANENT.test(code) },
+  )
+}
+
+export function errorCode(error: unknown): string {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return ''
+  return typeof error.code === 'string' ? error.code : ''
+}
+
+function explain(code: string): string | undefined {
+  if (/SELF_SIGNED|UNABLE_TO_GET_ISSUER|UNABLE_TO_VERIFY/.test(code)) {
+    return `its certificate is not from a trusted authority (${code}); --storage-registry-ca-file names one`
+  }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'its certificate is for another name'
+  if (code === 'ECONNREFUSED' || code === 'ConnectionRefused') return 'nothing listens there (connection refused)'
+  if (code === 'ENOTFOUND') return 'the host name does not resolve'
+  if (code === 'ECONNRESET') return 'the connection was broken off'
+  return undefined
+}
