@@ -1,5 +1,6 @@
 /** From configuration to a running whole: the only file that knows both the ports and what implements them. */
 
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
@@ -113,10 +114,20 @@ function readAuthorities(path: string): readonly string[] {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
     throw new ChartRepoError('CONFIG_INVALID', `given "${path}", which cannot be read (${code})`)
   }
-  if (!/-----BEGIN CERTIFICATE-----[\s\S]+-----END CERTIFICATE-----/.test(pem)) {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g)
+  if (blocks === null || !blocks.every(isCertificate)) {
     throw new ChartRepoError('CONFIG_INVALID', `given "${path}", wanted a PEM file with certificates`)
   }
-  return [...rootCertificates, pem]
+  return [...rootCertificates, ...blocks]
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.byteLength > 0
+  } catch {
+    // What OpenSSL has to say of it helps nobody: it is no certificate, and that is the answer.
+    return false
+  }
 }
 
 /** One catalog per view of a registry, so that a changed command line does not serve what is no longer in view. */
@@ -141,5 +152,8 @@ function describe({ registry }: Configuration, credential: Credential | undefine
 function describeCredential(credential: Credential | undefined): string {
   if (credential === undefined) return 'anonymous'
   if (credential.kind === 'registry') return 'with a registry token'
-  return credential.username === '' ? 'with an identity token' : `as ${credential.username}`
+  // `<token>` is what credential helpers put in the place of a name.
+  return credential.username === '' || credential.username === '<token>'
+    ? 'with an identity token'
+    : `as ${credential.username}`
 }

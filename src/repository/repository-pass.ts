@@ -3,7 +3,7 @@
  * so that cost grows with repositories and with news, not with tags.
  */
 
-import type { ManifestRecord } from '../helm/chart-record.ts'
+import { type ManifestRecord, skipped } from '../helm/chart-record.ts'
 import { tryParseVersion } from '../helm/version.ts'
 import type { Clock } from '../lib/clock.ts'
 import { forEachConcurrently } from '../lib/limiter.ts'
@@ -101,14 +101,17 @@ async function readTag(context: PassContext, target: PassTarget, tag: string): P
   const { repository, before, signal } = target
   const known = before?.tags.get(tag)
   if (isReferrerTag(tag)) {
-    if (known === undefined)
-      log.info('skipped, not a chart', { repository, tag, reason: 'its tag is that of a referrer' })
+    if (known === undefined) logSkipped(context, repository, tag, skipped('its tag is that of a referrer'))
     return null
   }
   // A tag that is no version is most likely another name for a version that is known, or no chart at all.
   if (known !== undefined || tryParseVersion(tag.replaceAll('_', '+')) === undefined) {
     const digest = await registry.resolveTag(repository, tag, { signal })
-    if (digest !== undefined && records.has(digest)) return digest
+    const record = digest && records.get(digest)
+    if (digest !== undefined && record !== undefined) {
+      if (digest !== known) logSkipped(context, repository, tag, record)
+      return digest
+    }
   }
   const examined = await examine(registry, records, { repository, reference: tag }, { signal })
   if (examined === undefined) return undefined
@@ -116,12 +119,17 @@ async function readTag(context: PassContext, target: PassTarget, tag: string): P
   if (!records.has(digest)) {
     records.set(digest, record)
     store.saveRecord(digest, record)
-    if (record.kind === 'skipped') log.info('skipped, not a chart', { repository, tag, reason: record.reason, digest })
     if (dropped.length > 0) {
       log.warn('metadata left out', { repository, tag, digest, fields: dropped.slice(0, 10).join(' ') })
     }
   }
+  if (digest !== known) logSkipped(context, repository, tag, record)
   return digest
+}
+
+/** Says once of each tag that is no chart why it is none. */
+function logSkipped({ log }: PassContext, repository: string, tag: string, record: ManifestRecord): void {
+  if (record.kind === 'skipped') log.info('skipped, not a chart', { repository, tag, reason: record.reason })
 }
 
 /**

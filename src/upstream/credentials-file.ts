@@ -6,10 +6,10 @@
  */
 
 import { readFileSync, statSync } from 'node:fs'
-import { ChartRepoError } from '../errors.ts'
+import { ChartRepoError, describeError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { errorFields, type Log } from '../telemetry/log.ts'
-import { type Credential, type CredentialEntry, findCredential, parseCredentialsFile } from './credentials.ts'
+import { type Credential, type CredentialEntry, findCredential, parseCredentials } from './credentials.ts'
 import { errorCode } from './transport.ts'
 
 export interface CredentialSource {
@@ -46,7 +46,7 @@ class FileCredentials implements CredentialSource {
     this.#options = options
     const stamp = this.#readStamp()
     if (stamp !== undefined) this.#load(stamp)
-    else if (options.required) throw invalid(`${options.path} does not exist`)
+    else if (options.required) throw this.#invalid('it does not exist')
   }
 
   get revision(): number {
@@ -63,7 +63,7 @@ class FileCredentials implements CredentialSource {
     try {
       const stamp = this.#readStamp()
       if (stamp === undefined) {
-        if (this.#stamp !== undefined) throw invalid('it is gone')
+        if (this.#stamp !== undefined) throw this.#invalid('it is gone')
       } else if (stamp !== this.#stamp) {
         this.#load(stamp)
         this.#options.log.info('credentials file read again', { file: this.#options.path })
@@ -86,12 +86,17 @@ class FileCredentials implements CredentialSource {
     } catch (error) {
       const code = errorCode(error)
       if (code === 'ENOENT') return undefined
-      throw invalid(`${this.#options.path} cannot be read (${code})`, error)
+      throw this.#invalid(`it cannot be read (${code})`, error)
     }
   }
 
   #load(stamp: string): void {
-    this.#entries = parseCredentialsFile(this.#readText())
+    const text = this.#readText()
+    try {
+      this.#entries = parseCredentials(text)
+    } catch (error) {
+      throw this.#invalid(describeError(error))
+    }
     this.#stamp = stamp
     this.#revision += 1
   }
@@ -101,12 +106,14 @@ class FileCredentials implements CredentialSource {
     try {
       if (statSync(path).size <= limits.maxCredentialsBytes) return readFileSync(path, 'utf8')
     } catch (cause) {
-      throw invalid(`${path} cannot be read (${errorCode(cause)})`, cause)
+      throw this.#invalid(`it cannot be read (${errorCode(cause)})`, cause)
     }
-    throw invalid(`${path} is larger than ${limits.maxCredentialsBytes} bytes`)
+    throw this.#invalid(`it is larger than ${limits.maxCredentialsBytes} bytes`)
   }
-}
 
-function invalid(fault: string, cause?: unknown): ChartRepoError {
-  return new ChartRepoError('CONFIG_INVALID', `Cannot use the credentials file: ${fault}`, { cause })
+  #invalid(fault: string, cause?: unknown): ChartRepoError {
+    return new ChartRepoError('CONFIG_INVALID', `Cannot use the credentials file ${this.#options.path}: ${fault}`, {
+      cause,
+    })
+  }
 }

@@ -42,16 +42,16 @@ const CredentialsFile = Type.Object({ auths: Type.Record(Type.String(), Type.Unk
 
 /**
  * The entries of a file, the most specific first (Kubernetes sorts keys in reverse string order).
- * @throws CONFIG_INVALID that names the fault, not the content.
+ * @throws CONFIG_INVALID whose message is the fault, such as `it is no JSON`, and never the content.
  */
-export function parseCredentialsFile(text: string): readonly CredentialEntry[] {
+export function parseCredentials(text: string): readonly CredentialEntry[] {
   const document = tryParseJson(text)
   if (document === undefined) throw invalid('it is no JSON')
   if (!Value.Check(CredentialsFile, document)) throw invalid('it has no object "auths"')
   const entries: CredentialEntry[] = []
   for (const key of Object.keys(document.auths).sort().reverse()) {
     const value = document.auths[key]
-    if (!Value.Check(AuthEntry, value)) throw invalid(`auths[${JSON.stringify(key)}] has a field that is no string`)
+    if (!Value.Check(AuthEntry, value)) throw invalid(`auths[${JSON.stringify(key)}] is no object of strings`)
     const credential = toCredential(key, value)
     if (credential !== undefined) entries.push({ ...parseKey(key), credential })
   }
@@ -148,5 +148,5 @@ function singleLine(token: string, name: string): string {
 }
 
 function invalid(fault: string): ChartRepoError {
-  return new ChartRepoError('CONFIG_INVALID', `Cannot use the credentials file: ${fault}`)
+  return new ChartRepoError('CONFIG_INVALID', fault)
 }

@@ -89,11 +89,12 @@ export class RemoteRegistry implements ChartRegistry {
     try {
       return await (await this.#connect()).listCatalog(options)
     } catch (error) {
-      if (!(error instanceof ChartRepoError) || error.status === undefined || error.retryable) throw error
+      // Only these say that there is no catalog for this client; anything else is a fault that naming would not mend.
+      if (!(error instanceof ChartRepoError) || ![401, 403, 404, 405].includes(error.status ?? 0)) throw error
       throw new ChartRepoError(
         error.code,
         `The registry does not list its repositories: ${error.message}; --storage-registry-repositories names them instead`,
-        { cause: error, status: error.status },
+        { cause: error, ...(error.status !== undefined && { status: error.status }) },
       )
     }
   }

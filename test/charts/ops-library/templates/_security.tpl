@@ -1,0 +1,4 @@
+{{- define "ops-library.security" -}}
+runAsNonRoot: true
+readOnlyRootFilesystem: true
+{{- end -}}
