@@ -59,7 +59,8 @@ export function readConfiguration(surroundings: Surroundings): ConfigurationResu
   const given = new Set<OptionName>()
   for (const name of optionNames) {
     const spec: OptionSpec = options[name]
-    const found = sources.map((source) => source.texts.get(name)).find((each) => each !== undefined)
+    // An empty value is none: manifests and scripts leave them behind where something is to be decided by default.
+    const found = sources.map((source) => source.texts.get(name)).find((each) => each !== undefined && each.text !== '')
     if (found !== undefined) given.add(name)
     const text = found?.text ?? spec.default
     const value = text === undefined ? undefined : tryReadValue(spec.kind, text)

@@ -50,13 +50,12 @@ export function readCommandLine(args: readonly string[]): CommandLine {
   return { texts, faults, help: seen.has('help'), version: seen.has('version') }
 }
 
-/** Empty variables count as not set, as shells and manifests leave them behind. */
 export function readEnvironment(environment: Readonly<Record<string, string | undefined>>): SourceTexts {
   const texts = new Map<OptionName, { text: string; origin: string }>()
   for (const name of optionNames) {
     const origin = environmentName(name)
     const text = environment[origin]
-    if (text !== undefined && text !== '') texts.set(name, { text, origin })
+    if (text !== undefined) texts.set(name, { text, origin })
   }
   return { texts, faults: [] }
 }

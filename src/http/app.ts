@@ -58,10 +58,14 @@ export function createApp({ index, files, version, log }: AppOptions) {
     .onAfterResponse(({ request, responseValue, set }) => {
       const status = responseValue instanceof Response ? responseValue.status : Number(set.status ?? 200)
       const ms = Math.round(performance.now() - (startedAt.get(request) ?? performance.now()))
-      log.info('request', { method: request.method, path: pathOf(request), status, ms })
+      // Probes ask every few seconds and say nothing about use.
+      const level = PROBES.has(pathOf(request)) ? 'debug' : 'info'
+      log[level]('request', { method: request.method, path: pathOf(request), status, ms })
     })
   return app.use(homeRoute(version)).use(indexRoute(index)).use(chartsRoute(files)).use(healthRoutes(index))
 }
+
+const PROBES = new Set(['/health', '/readyz'])
 
 /** Without the query, which may carry a token; cut, because anybody may send anything. */
 function pathOf(request: Request): string {

@@ -3,7 +3,7 @@
  * was asked for (a path, or a list of repositories).
  */
 
-import { ChartRepoError } from '../errors.ts'
+import { ChartRepoError, describeError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -89,12 +89,20 @@ export class RemoteRegistry implements ChartRegistry {
     try {
       return await (await this.#connect()).listCatalog(options)
     } catch (error) {
-      // Only these say that there is no catalog for this client; anything else is a fault that naming would not mend.
-      if (!(error instanceof ChartRepoError) || ![401, 403, 404, 405].includes(error.status ?? 0)) throw error
+      const { status, code } = error instanceof ChartRepoError ? error : { status: undefined, code: undefined }
+      const refused = status === 401 || status === 403
+      // Anything but these is a fault that naming repositories would not mend.
+      if (code === undefined || !(refused || status === 404 || status === 405)) throw error
+      const advice = refused
+        ? 'it may want other credentials (--storage-registry-config), or its repositories named (--storage-registry-repositories)'
+        : '--storage-registry-repositories names them instead'
       throw new ChartRepoError(
-        error.code,
-        `The registry does not list its repositories: ${error.message}; --storage-registry-repositories names them instead`,
-        { cause: error, ...(error.status !== undefined && { status: error.status }) },
+        code,
+        `The registry does not list its repositories: ${describeError(error)}; ${advice}`,
+        {
+          cause: error,
+          ...(status !== undefined && { status }),
+        },
       )
     }
   }
