@@ -10,6 +10,7 @@ import { createApp } from './http/app.ts'
 import { systemClock } from './lib/clock.ts'
 import type { CatalogListing } from './repository/catalog.ts'
 import { ChartFiles } from './repository/chart-files.ts'
+import { Examiner } from './repository/examiner.ts'
 import { Failures } from './repository/failures.ts'
 import { Refresher } from './repository/refresher.ts'
 import { BlobCache } from './storage/blob-cache.ts'
@@ -55,11 +56,12 @@ export async function compose(configuration: Configuration, log: Log, version: s
   const blobs = await BlobCache.open({ dir: join(cache.dir, 'blobs'), maxBytes: cache.maxBytes, clock, log })
   const { catalog, stored } = CatalogFile.open(catalogPath(configuration), log)
   const { revalidateIntervalMs } = configuration
+  const records = new Map(stored.records)
   const refresher = new Refresher({
     context: {
       registry,
-      store: catalog,
-      records: new Map(stored.records),
+      records,
+      examiner: new Examiner({ registry, records, store: catalog, log }),
       failures: new Failures({ pauseMs: revalidateIntervalMs, clock, log }),
       revalidateIntervalMs,
       clock,

@@ -37,6 +37,8 @@ export interface FetchedManifest {
   /** The Content-Type without parameters. */
   readonly mediaType: string
   readonly bytes: Uint8Array
+  /** Whether the registry calls these bytes by this digest; undefined when it does not say. */
+  readonly confirmed: boolean | undefined
 }
 
 export interface ManifestReader {

@@ -11,7 +11,7 @@ export type Tags = ReadonlyMap<string, Digest | null>
 
 export interface RepositoryListing {
   readonly tags: Tags
-  /** Up to when each known tag was due for its re-check and got it, in milliseconds since the epoch. */
+  /** When the tags that were due were last re-checked, in milliseconds since the epoch. */
   readonly checkedAt: number
 }
 

@@ -47,7 +47,7 @@ export async function crawl(
     problems.push(...pass.problems)
     if (pass.listing !== undefined) after.set(repository, pass.listing)
   })
-  failures.retain(({ repository }) => repository === CATALOG || inView.has(repository))
+  failures.retainRepositories(new Set([CATALOG, ...inView]))
   const repositories = new Map([...after].sort(([a], [b]) => compareText(a, b)))
   return { listing: { listedAt, repositories }, problems }
 }

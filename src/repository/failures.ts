@@ -26,9 +26,13 @@ export interface FailuresOptions {
   readonly log: Log
 }
 
+/** The place of what is wrong with a repository itself; no tag can be called so. */
+const WHOLE = ''
+
 export class Failures {
   readonly #options: FailuresOptions
-  readonly #failures = new Map<string, Failure>()
+  /** By repository, then by tag. */
+  readonly #failures = new Map<string, Map<string, Failure>>()
 
   constructor(options: FailuresOptions) {
     this.#options = options
@@ -38,36 +42,44 @@ export class Failures {
   note(place: Place, error: unknown): Problem {
     if (!isChartRepoError(error)) throw error
     const { clock, log, pauseMs } = this.#options
-    const reason = describeError(error)
-    const transient = isTransient(error)
-    const key = keyOf(place)
-    if (this.#failures.get(key)?.reason !== reason) log.warn('cannot be read', { ...place, reason })
-    const problem = { ...place, reason, transient }
-    this.#failures.set(key, { ...problem, retryAt: transient ? 0 : clock.now() + pauseMs })
+    const { repository, tag = WHOLE } = place
+    const problem = { ...place, reason: describeError(error), transient: isTransient(error) }
+    const ofRepository = this.#failures.get(repository) ?? new Map<string, Failure>()
+    if (ofRepository.get(tag)?.reason !== problem.reason)
+      log.warn('cannot be read', { ...place, reason: problem.reason })
+    ofRepository.set(tag, { ...problem, retryAt: problem.transient ? 0 : clock.now() + pauseMs })
+    this.#failures.set(repository, ofRepository)
     return problem
   }
 
   /** Notes that a place can be read. */
-  clear(place: Place): void {
-    if (this.#failures.delete(keyOf(place))) this.#options.log.info('readable again', { ...place })
+  clear({ repository, tag = WHOLE }: Place): void {
+    if (this.#failures.get(repository)?.delete(tag) !== true) return
+    this.#options.log.info('readable again', { repository, ...(tag !== WHOLE && { tag }) })
   }
 
-  /** The failure of a place that is not worth another try yet. */
-  pending(place: Place): Problem | undefined {
-    const failure = this.#failures.get(keyOf(place))
+  has(repository: string, tag: string): boolean {
+    return this.#failures.get(repository)?.has(tag) ?? false
+  }
+
+  /** The failure of a tag that is not worth another try yet. */
+  pending(repository: string, tag: string): Problem | undefined {
+    const failure = this.#failures.get(repository)?.get(tag)
     if (failure === undefined || this.#options.clock.now() >= failure.retryAt) return undefined
     const { retryAt: _, ...problem } = failure
     return problem
   }
 
-  /** Forgets the failures of places that are gone. */
-  retain(isThere: (place: Place) => boolean): void {
-    for (const [key, failure] of this.#failures) if (!isThere(failure)) this.#failures.delete(key)
+  /** Forgets the tags of a repository that are not in `names`: what is gone cannot fail any more. */
+  retainTags(repository: string, names: ReadonlySet<string>): void {
+    const ofRepository = this.#failures.get(repository)
+    for (const tag of ofRepository?.keys() ?? []) if (tag !== WHOLE && !names.has(tag)) ofRepository?.delete(tag)
   }
-}
 
-function keyOf({ repository, tag }: Place): string {
-  return tag === undefined ? repository : `${repository}:${tag}`
+  /** Forgets the repositories that are not in `names`. */
+  retainRepositories(names: ReadonlySet<string>): void {
+    for (const repository of this.#failures.keys()) if (!names.has(repository)) this.#failures.delete(repository)
+  }
 }
 
 function isTransient(error: ChartRepoError): boolean {

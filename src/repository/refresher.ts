@@ -86,14 +86,20 @@ export class Refresher {
    */
   async fresh(): Promise<Snapshot> {
     if (this.#isStale() && !this.#isPaused()) {
-      const waiting = new AbortController()
       const refreshed = this.#refreshSince(this.#options.clock.now() - limits.freshSnapshotMs)
-      const timeout = this.#options.clock.sleep(this.#options.refreshWaitMs, waiting.signal).catch(() => undefined)
-      await Promise.race([refreshed, timeout])
-      waiting.abort()
+      // In an outage nobody is made to wait for what is likely to fail again.
+      if (this.#status.error === undefined || this.#snapshot === undefined) await this.#waitFor(refreshed)
     }
     if (this.#snapshot === undefined) throw this.#missing()
     return this.#snapshot
+  }
+
+  /** Waits for a refresh, at most as long as readers are made to wait. */
+  async #waitFor(refreshed: Promise<void>): Promise<void> {
+    const waiting = new AbortController()
+    const timeout = this.#options.clock.sleep(this.#options.refreshWaitMs, waiting.signal).catch(() => undefined)
+    await Promise.race([refreshed, timeout])
+    waiting.abort()
   }
 
   #isStale(): boolean {
@@ -132,7 +138,8 @@ export class Refresher {
     const { signal } = this.#stopping
     if (signal.aborted) return
     try {
-      const { listing, problems } = await crawl(context, this.#listing, signal)
+      // Not everything under way can be broken off at once; nobody waits for it once the server stops.
+      const { listing, problems } = await Promise.race([crawl(context, this.#listing, signal), whenAborted(signal)])
       this.#settle(listing, problems)
       if (this.#status.error !== undefined) log.info('registry can be listed again')
       this.#status = { error: this.#snapshot === undefined ? describeProblems(problems) : undefined, problems }
@@ -229,6 +236,10 @@ function isSame(a: Tags, b: Tags): boolean {
 function describeProblems(problems: readonly Problem[]): string | undefined {
   const first = problems.find(({ transient }) => transient)
   return first && `${problems.length} parts of the registry cannot be read yet; ${first.repository}: ${first.reason}`
+}
+
+function whenAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
 }
 
 function stackOf(error: unknown): string | undefined {

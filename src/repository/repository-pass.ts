@@ -9,19 +9,18 @@ import type { Clock } from '../lib/clock.ts'
 import { forEachConcurrently } from '../lib/limiter.ts'
 import { limits } from '../limits.ts'
 import type { Digest } from '../oci/digest.ts'
-import type { BlobReader, ManifestReader, TagLister } from '../oci/ports.ts'
+import type { ManifestReader, TagLister } from '../oci/ports.ts'
 import { isReferrerTag } from '../oci/reference.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { Problem, RepositoryListing } from './catalog.ts'
-import { examine } from './examine.ts'
+import type { Problem, Records, RepositoryListing } from './catalog.ts'
+import type { Examiner } from './examiner.ts'
 import type { Failures } from './failures.ts'
-import type { CatalogStore } from './ports.ts'
 
 export interface PassContext {
-  readonly registry: TagLister & ManifestReader & BlobReader
-  readonly store: Pick<CatalogStore, 'saveRecord'>
-  /** What is known of digests; passes add to it. */
-  readonly records: Map<Digest, ManifestRecord>
+  readonly registry: TagLister & Pick<ManifestReader, 'resolveTag'>
+  /** What is known of digests. */
+  readonly records: Records
+  readonly examiner: Examiner
   readonly failures: Failures
   /** Each known tag is re-checked once per such interval, at its own moment within it. */
   readonly revalidateIntervalMs: number
@@ -49,13 +48,13 @@ export async function crawlRepository(context: PassContext, target: PassTarget):
   const problems: Problem[] = []
   try {
     const listed = await registry.listTags(repository, { signal })
+    if (listed?.incomplete === undefined) failures.clear({ repository })
     if (listed === undefined) return { listing: undefined, problems }
-    if (listed.incomplete === undefined) failures.clear({ repository })
-    else problems.push(failures.note({ repository }, listed.incomplete))
+    if (listed.incomplete !== undefined) problems.push(failures.note({ repository }, listed.incomplete))
     // As with repositories: after a list that broke off, nothing follows from the absence of a tag.
     const kept = listed.incomplete === undefined ? [] : (before?.tags.keys() ?? [])
     const names = new Set([...listed.names, ...kept])
-    failures.retain((place) => place.repository !== repository || place.tag === undefined || names.has(place.tag))
+    failures.retainTags(repository, names)
     return { listing: await readTags(context, target, names, problems), problems }
   } catch (error) {
     if (signal?.aborted === true) throw error
@@ -70,34 +69,30 @@ async function readTags(
   names: ReadonlySet<string>,
   problems: Problem[],
 ): Promise<RepositoryListing> {
+  const { failures } = context
   const { repository, before, now, signal } = target
   const tags = new Map<string, Digest | null>()
-  let allChecked = true
   await forEachConcurrently(names, limits.maxUpstreamRequests, async (tag) => {
     const known = before?.tags.get(tag)
-    const pending = context.failures.pending({ repository, tag })
+    const pending = failures.pending(repository, tag)
     if (pending !== undefined) problems.push(pending)
-    if (pending !== undefined || (known !== undefined && !isDue(context, target, tag))) {
-      if (known !== undefined) tags.set(tag, known)
-      return
-    }
+    const wait = pending !== undefined || (known !== undefined && !isDue(context, target, tag))
     try {
-      const digest = await readTag(context, target, tag)
-      context.failures.clear({ repository, tag })
+      const digest = wait ? known : await readTag(context, target, tag)
       if (digest !== undefined) tags.set(tag, digest)
+      if (!wait) failures.clear({ repository, tag })
     } catch (error) {
       if (signal?.aborted === true) throw error
-      problems.push(context.failures.note({ repository, tag }, error))
+      problems.push(failures.note({ repository, tag }, error))
       if (known !== undefined) tags.set(tag, known)
-      allChecked = false
     }
   })
-  return { tags, checkedAt: allChecked ? now : (before?.checkedAt ?? now) }
+  return { tags, checkedAt: now }
 }
 
 /** What the tag points to; null when its name says that it is no chart, undefined when it is gone. */
 async function readTag(context: PassContext, target: PassTarget, tag: string): Promise<Digest | null | undefined> {
-  const { registry, records, store, log } = context
+  const { registry, records, examiner } = context
   const { repository, before, signal } = target
   const known = before?.tags.get(tag)
   if (isReferrerTag(tag)) {
@@ -113,18 +108,10 @@ async function readTag(context: PassContext, target: PassTarget, tag: string): P
       return digest
     }
   }
-  const examined = await examine(registry, records, { repository, reference: tag }, { signal })
+  const examined = await examiner.examine(repository, tag, { signal })
   if (examined === undefined) return undefined
-  const { digest, record, dropped } = examined
-  if (!records.has(digest)) {
-    records.set(digest, record)
-    store.saveRecord(digest, record)
-    if (dropped.length > 0) {
-      log.warn('metadata left out', { repository, tag, digest, fields: dropped.slice(0, 10).join(' ') })
-    }
-  }
-  if (digest !== known) logSkipped(context, repository, tag, record)
-  return digest
+  if (examined.digest !== known) logSkipped(context, repository, tag, examined.record)
+  return examined.digest
 }
 
 /** Says once of each tag that is no chart why it is none. */
@@ -133,14 +120,12 @@ function logSkipped({ log }: PassContext, repository: string, tag: string, recor
 }
 
 /**
- * Whether the tag's moment within the interval has passed since the last check. The moment is the tag's own, so that
- * checks are spread evenly without keeping a time for each tag.
+ * Whether the tag's moment within the interval has passed since the last check, or the last check failed. The moment is
+ * the tag's own, so that checks are spread evenly without keeping a time for each tag.
  */
-function isDue(
-  { revalidateIntervalMs: interval }: PassContext,
-  { repository, before, now }: PassTarget,
-  tag: string,
-): boolean {
+function isDue({ failures, revalidateIntervalMs: interval }: PassContext, target: PassTarget, tag: string): boolean {
+  const { repository, before, now } = target
+  if (failures.has(repository, tag)) return true
   const phase = Bun.hash.crc32(`${repository}:${tag}`) % interval
   return Math.floor((now + phase) / interval) > Math.floor(((before?.checkedAt ?? 0) + phase) / interval)
 }

@@ -32,8 +32,8 @@ interface Entry {
   touchedAt: number
   /** When the file itself was last handed out. */
   lentAt: number
-  /** Whether this process has seen that the bytes are right. */
-  verified: boolean
+  /** The state of the file in which this process has seen that its bytes are right. */
+  verified: string | undefined
 }
 
 /** Fetches a blob; undefined when there is none. Called anew for each attempt. */
@@ -61,7 +61,7 @@ export class BlobCache {
     const cache = new BlobCache(options)
     try {
       for (const { digest, size, usedAt } of await cache.#files.scan(options.clock.now())) {
-        cache.#add(digest, { size, usedAt, touchedAt: usedAt, lentAt: 0, verified: false })
+        cache.#add(digest, { size, usedAt, touchedAt: usedAt, lentAt: 0, verified: undefined })
       }
     } catch (error) {
       cache.#noteDiskFault(error)
@@ -90,17 +90,18 @@ export class BlobCache {
   async #load(blob: BlobSize): Promise<Blob | undefined> {
     const { digest } = blob
     try {
-      if (!(await this.#files.has(blob))) {
+      const stamp = await this.#files.stamp(blob)
+      if (stamp === undefined) {
         this.#forget(digest)
         return undefined
       }
-      if (this.#entries.get(digest)?.verified !== true && !(await this.#files.verify(digest))) {
+      if (this.#entries.get(digest)?.verified !== stamp && !(await this.#files.verify(digest))) {
         this.#options.log.warn('cached blob was damaged; it is fetched again', { digest })
         this.#forget(digest)
         await this.#files.remove(digest)
         return undefined
       }
-      return await this.#lend(blob)
+      return await this.#lend(blob, stamp)
     } catch (error) {
       this.#noteDiskFault(error)
       return undefined
@@ -131,7 +132,7 @@ export class BlobCache {
     }
     if (this.#diskFault !== undefined) this.#options.log.info('cache directory can be written again')
     this.#diskFault = undefined
-    const lent = await this.#lend(blob)
+    const lent = await this.#lend(blob, await this.#files.stamp(blob))
     await this.#evict()
     return lent
   }
@@ -153,11 +154,11 @@ export class BlobCache {
   }
 
   /** A blob that is on disk and verified, as what a response is made of. */
-  async #lend({ digest, size }: BlobSize): Promise<Blob> {
+  async #lend({ digest, size }: BlobSize, stamp: string | undefined): Promise<Blob> {
     const now = this.#options.clock.now()
     const known = this.#entries.get(digest)
-    if (known === undefined) this.#add(digest, { size, usedAt: now, touchedAt: now, lentAt: 0, verified: true })
-    else known.verified = true
+    if (known === undefined) this.#add(digest, { size, usedAt: now, touchedAt: now, lentAt: 0, verified: stamp })
+    else known.verified = stamp
     this.#use(digest)
     const file = Bun.file(this.#files.path(digest))
     if (size <= limits.maxHotBlobBytes) {

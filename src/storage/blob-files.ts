@@ -34,10 +34,15 @@ export class BlobFiles {
     return join(this.#dir, digestAlgorithm(digest), hex.slice(0, 2), hex)
   }
 
-  /** Whether a file of the right size is there. */
-  async has({ digest, size }: BlobSize): Promise<boolean> {
-    const file = Bun.file(this.path(digest))
-    return (await file.exists()) && file.size === size
+  /** What tells this state of a blob's file from another; undefined when there is none of the right size. */
+  async stamp({ digest, size }: BlobSize): Promise<string | undefined> {
+    try {
+      const found = await stat(this.path(digest))
+      return found.size === size ? `${found.ino} ${found.mtimeMs}` : undefined
+    } catch (error) {
+      if (isAbsence(error)) return undefined
+      throw error
+    }
   }
 
   /** Whether the bytes on disk still hash to their name. */

@@ -125,7 +125,8 @@ class Authenticator {
       const scopes = [...new Set([...challenged, ...(call.scope === undefined ? [] : [call.scope])])]
       // Not tied to the caller's signal: others wait for the same token.
       const { realm, service } = method
-      const token = await fetchToken(this.#next, origin, { realm, service, scopes, credential })
+      const urgent = call.urgent ?? false
+      const token = await fetchToken(this.#next, origin, { realm, service, scopes, credential, urgent })
       const authorization = `Bearer ${token.value}`
       this.#tokens.set(key, { authorization, renewAt: clock.now() + token.lifetimeSeconds * 1000 * RENEW_AFTER })
       return authorization

@@ -21,6 +21,8 @@ export interface HttpCall {
    * fault. Without one the body streams, and only the headers are covered by retries.
    */
   readonly maxBodyBytes?: number
+  /** Somebody waits for a chart: it has a pool of its own, so that a crawl that hangs holds nobody up. */
+  readonly urgent?: boolean
   readonly signal?: AbortSignal | undefined
 }
 

@@ -17,11 +17,10 @@ import { isRepositoryName, isTag } from '../oci/reference.ts'
 import { describeCall, type HttpCall, readErrorCodes, type Send, toStatusError } from './http-call.ts'
 import { listPages, malformed } from './paging.ts'
 
-/** Registries answer null for an empty list. */
-const CatalogPage = TypeCompiler.Compile(
-  Type.Object({ repositories: Type.Union([Type.Array(Type.String()), Type.Null()]) }),
-)
-const TagPage = TypeCompiler.Compile(Type.Object({ tags: Type.Union([Type.Array(Type.String()), Type.Null()]) }))
+/** Registries answer null for an empty list. What is no name in it is passed over: one bad item must not sink the rest. */
+const NameList = Type.Union([Type.Array(Type.Unknown()), Type.Null()])
+const CatalogPage = TypeCompiler.Compile(Type.Object({ repositories: NameList }))
+const TagPage = TypeCompiler.Compile(Type.Object({ tags: NameList }))
 
 /** distribution allows up to 1,000 by default and answers more with 400; ECR likewise with 405. */
 const CATALOG_PAGE_SIZE = 1000
@@ -45,7 +44,7 @@ export class HttpRegistry implements TagLister, ManifestReader, BlobReader {
     const readNames = (page: unknown) => {
       if (!CatalogPage.Check(page)) throw malformed(call, 'it is no catalog page')
       // Other names than the spec allows cannot be asked for, nor can they hold anything that was pushed.
-      return (page.repositories ?? []).filter(isRepositoryName)
+      return pickNames(page.repositories, isRepositoryName)
     }
     const sized = new URL(call.url)
     sized.searchParams.set('n', String(CATALOG_PAGE_SIZE))
@@ -62,7 +61,7 @@ export class HttpRegistry implements TagLister, ManifestReader, BlobReader {
     const call: HttpCall = { method: 'GET', url: this.#url(`${repository}/tags/list`), scope: pull(repository), signal }
     const readNames = (page: unknown) => {
       if (!TagPage.Check(page)) throw malformed(call, 'it is no list of tags')
-      return (page.tags ?? []).filter(isTag)
+      return pickNames(page.tags, isTag)
     }
     let absent = false
     const send: Send = async (page) => {
@@ -82,7 +81,8 @@ export class HttpRegistry implements TagLister, ManifestReader, BlobReader {
     const call: HttpCall = { ...this.#manifestCall(repository, tag), method: 'HEAD', signal }
     const response = await this.#send(call)
     // A HEAD answer has no body to tell whose 404 it is: the caller finds out by reading the manifest.
-    if (response.status === 404) return undefined
+    // Nor does it matter where a registry or a proxy does not know HEAD.
+    if ([404, 405, 501].includes(response.status)) return undefined
     if (!response.ok) throw await toStatusError(call, response)
     const digest = response.headers.get('docker-content-digest') ?? ''
     return isDigest(digest) ? digest : undefined
@@ -103,8 +103,11 @@ export class HttpRegistry implements TagLister, ManifestReader, BlobReader {
     if (!response.ok) throw await toStatusError(call, response)
     const bytes = await response.bytes()
     if (isDigest(reference)) verifyDigest(bytes, reference, `the answer to ${describeCall(call)}`)
+    const digest = isDigest(reference) ? reference : digestBytes(bytes)
+    const header = response.headers.get('docker-content-digest')
     return {
-      digest: isDigest(reference) ? reference : digestBytes(bytes),
+      digest,
+      confirmed: isDigest(reference) || (header === null ? undefined : header === digest),
       mediaType: (response.headers.get('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '',
       bytes,
     }
@@ -129,7 +132,7 @@ export class HttpRegistry implements TagLister, ManifestReader, BlobReader {
     blob: Pick<Descriptor, 'digest' | 'size'>,
     { signal }: CallOptions = {},
   ): Promise<ReadableStream<Uint8Array> | undefined> {
-    const call: HttpCall = { ...this.#blobCall(repository, blob.digest), signal }
+    const call: HttpCall = { ...this.#blobCall(repository, blob.digest), urgent: true, signal }
     const response = await this.#send(call)
     if (response.status === 404 && (await isRegistrysOwn(response))) return undefined
     if (!response.ok) throw await toStatusError(call, response)
@@ -149,6 +152,10 @@ export class HttpRegistry implements TagLister, ManifestReader, BlobReader {
   #url(path: string): URL {
     return new URL(`/v2/${path}`, this.#origin)
   }
+}
+
+function pickNames(items: readonly unknown[] | null, isName: (text: string) => boolean): readonly string[] {
+  return (items ?? []).filter((item): item is string => typeof item === 'string' && isName(item))
 }
 
 function pull(repository: string): string {

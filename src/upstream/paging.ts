@@ -6,6 +6,7 @@
  */
 
 import { ChartRepoError, isChartRepoError } from '../errors.ts'
+import { tryParseJson } from '../lib/json.ts'
 import { findNextLink } from '../lib/link-header.ts'
 import { limits } from '../limits.ts'
 import type { Listing } from '../oci/ports.ts'
@@ -44,11 +45,9 @@ export async function listPages(
 async function readPage(send: Send, call: HttpCall): Promise<{ body: unknown; link: string | undefined }> {
   const response = await send(call)
   if (!response.ok) throw await toStatusError(call, response)
-  try {
-    return { body: await response.json(), link: findNextLink(response.headers.get('link')) }
-  } catch (cause) {
-    throw malformed(call, 'it is no JSON', cause)
-  }
+  const body = tryParseJson(await response.bytes())
+  if (body === undefined) throw malformed(call, 'it is no JSON')
+  return { body, link: findNextLink(response.headers.get('link')) }
 }
 
 function nextUrl(call: HttpCall, link: string | undefined, visited: ReadonlySet<string>): URL | undefined {
@@ -62,6 +61,6 @@ function nextUrl(call: HttpCall, link: string | undefined, visited: ReadonlySet<
   return next
 }
 
-export function malformed(call: HttpCall, fault: string, cause?: unknown): ChartRepoError {
-  return new ChartRepoError('UPSTREAM_MALFORMED', `Cannot use the answer to ${describeCall(call)}: ${fault}`, { cause })
+export function malformed(call: HttpCall, fault: string): ChartRepoError {
+  return new ChartRepoError('UPSTREAM_MALFORMED', `Cannot use the answer to ${describeCall(call)}: ${fault}`)
 }

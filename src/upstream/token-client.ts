@@ -29,7 +29,8 @@ export interface TokenRequest {
   readonly scopes: readonly string[]
   /** Without one the token is an anonymous one. */
   readonly credential: Exclude<Credential, { kind: 'registry' }> | undefined
-  readonly signal?: AbortSignal | undefined
+  /** Whether the call that needs the token is. */
+  readonly urgent: boolean
 }
 
 export interface BearerToken {
@@ -80,7 +81,7 @@ function toQuery(realm: URL, request: TokenRequest): HttpCall {
   for (const scope of request.scopes) url.searchParams.append('scope', scope)
   const headers: Record<string, string> = { accept: 'application/json' }
   if (request.credential?.kind === 'basic') headers['authorization'] = basicAuthorization(request.credential)
-  return { method: 'GET', url, headers, maxBodyBytes: limits.maxTokenBytes, signal: request.signal }
+  return { method: 'GET', url, headers, maxBodyBytes: limits.maxTokenBytes, urgent: request.urgent }
 }
 
 function toExchange(realm: URL, request: TokenRequest): HttpCall {
@@ -95,7 +96,7 @@ function toExchange(realm: URL, request: TokenRequest): HttpCall {
     headers,
     body: form.toString(),
     maxBodyBytes: limits.maxTokenBytes,
-    signal: request.signal,
+    urgent: request.urgent,
   }
 }
 

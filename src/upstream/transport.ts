@@ -23,6 +23,7 @@ export interface TransportOptions {
 export function createTransport(options: TransportOptions): Send {
   const { attemptTimeoutMs = limits.attemptTimeoutMs, stallTimeoutMs = limits.stallTimeoutMs } = options
   const pool = new Limiter(limits.maxUpstreamRequests)
+  const urgentPool = new Limiter(limits.maxBlobFills)
   const tls = {
     ...(options.caCertificates !== undefined && { ca: [...options.caCertificates] }),
     ...(options.insecure === true && { rejectUnauthorized: false }),
@@ -61,7 +62,7 @@ export function createTransport(options: TransportOptions): Send {
     }
   }
 
-  return (call) => pool.run(() => attempt(call))
+  return (call) => (call.urgent === true ? urgentPool : pool).run(() => attempt(call))
 }
 
 /** An answer whose body is only looked at for diagnostics: what is over the bound is cut off. */

@@ -1,0 +1,130 @@
+/**
+ * Bad options: every one gets its one clear line and exit 2, all of them at once.
+ */
+import { describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { openFakeRegistry } from '../fakes/fake-registry.ts'
+import { PASSWORD, USER } from '../stand/secrets.ts'
+import { openTempDir } from '../stand/temp-dir.ts'
+import { expectFaults, good, run } from './bad-start.ts'
+
+describe.concurrent('a bad value', () => {
+  const bad: [flag: string, ...values: string[]][] = [
+    ['--port', 'abc', '-1', '65536', '1.5', '0x50', '1e3'],
+    ['--listen-host', 'two words', 'http://localhost', 'a/b'],
+    ['--storage', 'floppy'],
+    [
+      '--storage-registry-repo',
+      'http://',
+      'ftp://registry.example',
+      'file:///etc',
+      'registry.example:99999',
+      'registry.example:port',
+      'registry.example/UPPER',
+      'registry.example/a//b',
+      'registry.example/../x',
+      'registry.example?x=1',
+      'registry.example#x',
+      'two words',
+      '[::1',
+      '/only/a/path',
+    ],
+    ['--storage-registry-scheme', 'gopher', 'http://'],
+    ['--storage-registry-repositories', 'UPPER', 'a/*/b', '*x', '../x', 'a//b'],
+    ['--storage-registry-insecure', 'maybe', '2'],
+    ['--cache-size', 'abc', '-1', '10XB', '1.2.3GiB'],
+    ['--refresh-interval', 'abc', '-5s', '5 parsecs', '0'],
+    ['--refresh-wait', 'abc', '-5s'],
+    ['--revalidate-interval', 'abc', '-1m', '0'],
+    ['--log-format', 'xml'],
+    ['--log-level', 'loud'],
+  ]
+  const cases = bad.flatMap(([flag, ...values]) => values.map((value) => [flag, value] as const))
+
+  test.each(cases)('%s=%s is told with what is wanted', async (flag, value) => {
+    const others = good.filter((arg) => !arg.startsWith(`${flag}=`))
+    expectFaults(await run([...others, `${flag}=${value}`]), [
+      new RegExp(`^oci-chartrepo: ${flag}: given ${RegExp.escape(JSON.stringify(value))}, .*wanted`),
+    ])
+  })
+
+  test('in the environment is told by the name of the variable', async () => {
+    expectFaults(await run(good.slice(0, 1), { PORT: 'abc' }), [/PORT\b.*"abc".*wanted/])
+  })
+
+  test('in the file is told by file and key', async () => {
+    await using dir = await openTempDir()
+    const file = join(dir.path, 'settings.yaml')
+    await Bun.write(file, 'port: abc\n')
+    expectFaults(await run([...good.slice(0, 1), `--config=${file}`]), [/port\b.*"abc".*wanted/])
+  })
+})
+
+describe.concurrent('options that cannot be', () => {
+  const lines: [what: string, args: readonly string[], fault: RegExp][] = [
+    ['an unknown flag', [...good, '--frobnicate'], /--frobnicate/],
+    ['an unknown flag with a value', [...good, '--frobnicate=yes'], /--frobnicate/],
+    ['a flag of one letter', [...good, '-p'], /-p\b/],
+    ['a word that belongs to nothing', [...good, 'serve'], /"?serve"?/],
+    ['a flag without its value at the end', [...good, '--log-level'], /--log-level: .*wanted/],
+    [
+      'a flag whose value is the next flag',
+      [...good.slice(0, 2), '--log-level', '--listen-host=127.0.0.1'],
+      /--log-level/,
+    ],
+    ['no registry at all', ['--port=0'], /--storage-registry-repo/],
+    ['an empty registry', ['--port=0', '--storage-registry-repo='], /--storage-registry-repo: given nothing, wanted/],
+    ['the embedded registry', ['--port=0', '--storage=local'], /--storage\b.*local/],
+    [
+      'a scheme against the one of the address',
+      ['--storage-registry-repo=https://127.0.0.1:9', '--storage-registry-scheme=HTTP'],
+      /--storage-registry-scheme/,
+    ],
+  ]
+  test.each(lines)('%s', async (_what, args, fault) => {
+    expectFaults(await run(args), [fault])
+  })
+
+  test('a registry with a user and a password in its address: told without them', async () => {
+    const repo = `${USER}:${PASSWORD}@registry.example`
+    for (const value of [repo, `https://${repo}/path`]) {
+      expectFaults(await run([`--storage-registry-repo=${value}`]), [
+        /--storage-registry-repo: given an address with a user/,
+      ])
+    }
+  })
+
+  test('all faults are told at once', async () => {
+    const args = ['--port=abc', '--log-level=loud', '--refresh-interval', 'soon', '--frobnicate', '--cache-size=big']
+    expectFaults(await run([...good.slice(0, 1), ...args], { LOG_FORMAT: 'xml' }), [
+      /--port: given "abc"/,
+      /--log-level: given "loud"/,
+      /--refresh-interval: given "soon"/,
+      /--frobnicate/,
+      /--cache-size: given "big"/,
+      /LOG_FORMAT.*"xml"/,
+    ])
+  })
+
+  test('a port that is taken: one line, not exit 0, and no stack', async () => {
+    await using registry = await openFakeRegistry()
+    const port = registry.host.split(':')[1]
+    const { code, stdout, stderr } = await run([
+      '--storage-registry-repo=127.0.0.1:9',
+      '--listen-host=127.0.0.1',
+      `--port=${port}`,
+    ])
+    expect([code === 0, stdout]).toEqual([false, ''])
+    expect(stderr).toMatch(new RegExp(`^oci-chartrepo: .*${port}`, 'm'))
+    expect(stderr).not.toMatch(/^\s+at |\.ts\b/m)
+  })
+
+  test('an address that is not of this machine: one line, not exit 0, and no stack', async () => {
+    for (const host of ['192.0.2.1', 'no-such-host.invalid']) {
+      const { code, stderr } = await run(['--storage-registry-repo=127.0.0.1:9', `--listen-host=${host}`, '--port=0'])
+      expect(code).not.toBe(0)
+      expect(stderr).toContain(host)
+      expect(stderr).not.toMatch(/^\s+at |\.ts\b/m)
+    }
+  })
+})

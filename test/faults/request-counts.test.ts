@@ -1,0 +1,264 @@
+/** What each thing costs the registry, counted on its side. */
+import { describe, expect, test } from 'bun:test'
+import { digestOf } from '../fakes/fake-chart.ts'
+import { type FakeRegistry, openFakeRegistry } from '../fakes/fake-registry.ts'
+import { always, held, reply, replyOciError } from '../fakes/fault-script.ts'
+import type { Server } from '../stand/server.ts'
+import { waitFor } from '../stand/wait-for.ts'
+import { openServerOver, readIndex, waitForIndex } from './scene.ts'
+
+/** Only readers cause refreshes, and known tags are not looked at again. */
+const onReadOnly = ['--refresh-interval=1h', '--revalidate-interval=1h', '--refresh-wait=20s']
+
+/** Waits until the next reader would cause a refresh. The age is told in whole seconds, so it has to be three. */
+async function waitForStaleSnapshot(server: Server): Promise<void> {
+  await waitFor('a snapshot that is no longer fresh', async () => (await server.readyz()).snapshotAgeSeconds >= 3)
+}
+
+/** What `act` returns when it took less than two seconds; on a busy machine it may need another try. */
+function withinTwoSeconds<T>(act: () => Promise<T>): Promise<T> {
+  return waitFor('an attempt of less than two seconds', async () => {
+    const startedAt = performance.now()
+    const result = await act()
+    return performance.now() - startedAt < 1900 && { result }
+  }).then(({ result }) => result)
+}
+
+function addVersions(registry: FakeRegistry, repository: string, count: number): string[] {
+  const name = repository.replace(/^.*\//, '')
+  return Array.from(
+    { length: count },
+    (_, minor) => registry.addChart({ repository, name, version: `1.${minor}.0` }).fileName,
+  )
+}
+
+describe.concurrent('requests to the registry', () => {
+  test('a second GET /index.yaml within 2 s makes none', async () => {
+    await using registry = await openFakeRegistry()
+    const files = addVersions(registry, 'team/app', 3)
+    await using server = await openServerOver(registry, { args: onReadOnly })
+    await waitForIndex(server, files)
+    await waitForStaleSnapshot(server)
+    const lines = await withinTwoSeconds(async () => {
+      await readIndex(server)
+      const calls = registry.calls.length
+      await readIndex(server)
+      const etag = (await server.get('/index.yaml')).headers.get('etag') ?? ''
+      expect((await server.get('/index.yaml', { headers: { 'if-none-match': etag } })).status).toBe(304)
+      expect((await server.get('/index.yaml', { method: 'HEAD' })).status).toBe(200)
+      return registry.callLines(calls)
+    })
+    expect(lines).toEqual([])
+  })
+
+  test('a first crawl costs one listing, and two requests per version', async () => {
+    await using registry = await openFakeRegistry()
+    const files = [...addVersions(registry, 'team/app', 5), ...addVersions(registry, 'team/web', 5)]
+    await using server = await openServerOver(registry, { args: onReadOnly })
+    await server.ready()
+    const lines = registry.callLines()
+    expect(lines.filter((line) => line.includes('/manifests/'))).toHaveLength(10)
+    expect(lines.filter((line) => line.includes('/blobs/'))).toHaveLength(10)
+    expect(lines.filter((line) => line.includes('/tags/list'))).toHaveLength(2)
+    expect(lines.filter((line) => line.includes('/_catalog'))).toHaveLength(1)
+    // Beyond these at most the question whether it is a registry.
+    expect(lines.length).toBeLessThanOrEqual(24)
+    await waitForIndex(server, files)
+  })
+
+  test('one new tag costs one round of listing and two more', async () => {
+    await using registry = await openFakeRegistry()
+    const files = [...addVersions(registry, 'team/app', 4), ...addVersions(registry, 'team/web', 4)]
+    await using server = await openServerOver(registry, { args: onReadOnly })
+    await waitForIndex(server, files)
+    await waitForStaleSnapshot(server)
+    const calls = registry.calls.length
+    const added = registry.addChart({ repository: 'team/app', name: 'app', version: '2.0.0' })
+    expect((await readIndex(server)).sort()).toEqual([...files, added.fileName].sort())
+    expect(
+      registry
+        .callLines(calls)
+        .map((line) => line.replace(/\?.*/, ''))
+        .sort(),
+    ).toEqual(
+      [
+        'GET /v2/_catalog',
+        'GET /v2/team/app/tags/list',
+        'GET /v2/team/web/tags/list',
+        'GET /v2/team/app/manifests/2.0.0',
+        `GET /v2/team/app/blobs/${added.configDigest}`,
+      ].sort(),
+    )
+  })
+
+  test('each config is fetched once per digest, however many tags and repositories have it', async () => {
+    await using registry = await openFakeRegistry()
+    const chart = registry.addChart({ repository: 'a/app', name: 'app', version: '1.0.0' })
+    const tags = ['latest', 'stable', 'v1', '1', '1.0', '1.0.0']
+    for (const tag of tags) registry.moveTag('a/app', tag, chart.manifestDigest)
+    registry.addChart({ repository: 'b/app', name: 'app', version: '1.0.0' })
+    const config = new RegExp(`/blobs/${chart.configDigest}$`)
+    // The first config is on its way until every tag that looks like a version was read: all of them want it by then.
+    const versionTags = /\/manifests\/(v1|1|1\.0|1\.0\.0)$/
+    const allRead = waitFor('all version tags to be read', () => registry.count('GET', versionTags) >= 5)
+    registry.script({ path: config }, held(allRead))
+    await using server = await openServerOver(registry, { args: onReadOnly })
+    await waitForIndex(server, ['app-1.0.0.tgz'])
+    expect(registry.count('GET', config)).toBe(1)
+    for (const tag of tags) {
+      const reads = registry.count('GET', new RegExp(`/v2/a/app/manifests/${RegExp.escape(tag)}$`))
+      expect(reads, tag).toBeLessThanOrEqual(1)
+    }
+  })
+
+  test('known tags are asked for again by HEAD only, and a moved one is noticed', async () => {
+    await using registry = await openFakeRegistry()
+    const files = addVersions(registry, 'team/app', 3)
+    await using server = await openServerOver(registry, {
+      args: ['--refresh-interval=500ms', '--revalidate-interval=1s'],
+    })
+    await waitForIndex(server, files)
+    const calls = registry.calls.length
+    await waitFor('each tag to be looked at again', () => registry.count('HEAD', /\/manifests\//) >= 3)
+    expect(registry.callLines(calls).filter((line) => /^GET .*(manifests|blobs)/.test(line))).toEqual([])
+    const moved = registry.addChart({
+      repository: 'team/app',
+      tag: '1.0.0',
+      name: 'app',
+      version: '1.0.0',
+      metadata: { description: 'again' },
+    })
+    await waitFor('the moved tag', async () =>
+      (await (await server.get('/index.yaml')).text()).includes(digestOf(moved.archive).replace('sha256:', '')),
+    )
+  })
+
+  test('one tag that cannot be read does not make the others be asked for more often', async () => {
+    await using registry = await openFakeRegistry()
+    const files = addVersions(registry, 'team/app', 3)
+    await using server = await openServerOver(registry, {
+      args: ['--refresh-interval=100ms', '--revalidate-interval=2s'],
+    })
+    await waitForIndex(server, files)
+    // Not to be repeated within a request, so that every round is a short one.
+    const refused = replyOciError(429, 'TOOMANYREQUESTS', { 'retry-after': '3600' })
+    registry.script({ path: /\/manifests\/9\.0\.0$/ }, always(refused))
+    registry.addChart({ repository: 'team/app', name: 'app', version: '9.0.0' })
+    const checks = () => registry.calls.filter(({ method, path }) => method === 'HEAD' && path.endsWith('/1.0.0'))
+    const [first, , third] = await waitFor('three checks of a tag', () => checks().length >= 3 && checks())
+    expect((third?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThan(3000)
+  })
+
+  test.each([
+    ['without a digest', reply({ status: 200 })],
+    ['not at all (405)', reply({ status: 405 })],
+    ['not at all (501)', reply({ status: 501 })],
+    ['with 404', reply({ status: 404 })],
+  ])('a moved tag is noticed where HEAD is answered %s', async (_how, answer) => {
+    await using registry = await openFakeRegistry()
+    const files = addVersions(registry, 'team/app', 3)
+    registry.script({ method: 'HEAD', path: /\/manifests\// }, always(answer))
+    await using server = await openServerOver(registry, { args: ['--revalidate-interval=500ms'] })
+    await waitForIndex(server, files)
+    const moved = registry.addChart({ repository: 'team/app', tag: '1.0.0', name: 'app', version: '3.0.0' })
+    await waitForIndex(server, [...files.slice(1), moved.fileName])
+  })
+
+  test('200 concurrent index requests share one refresh', async () => {
+    await using registry = await openFakeRegistry()
+    const files = addVersions(registry, 'team/app', 3)
+    await using server = await openServerOver(registry, { args: onReadOnly })
+    await waitForIndex(server, files)
+    await waitForStaleSnapshot(server)
+    const calls = registry.calls.length
+    const added = registry.addChart({ repository: 'team/app', name: 'app', version: '2.0.0' })
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    registry.script({ path: /_catalog/ }, held(released))
+    const startedAt = performance.now()
+    const answers = Promise.all(Array.from({ length: 200 }, () => readIndex(server)))
+    await waitFor('the listing', () => registry.calls.length > calls)
+    release()
+    for (const index of await answers) expect(index).toContain(added.fileName)
+    const seconds = (performance.now() - startedAt) / 1000
+    const lines = registry.callLines(calls)
+    expect(lines.filter((line) => /(manifests|blobs)/.test(line))).toHaveLength(2)
+    // One every two seconds is what readers may cause; on a machine that is not busy all of this is one.
+    expect(lines.filter((line) => line.includes('/_catalog')).length).toBeLessThanOrEqual(1 + Math.floor(seconds / 2))
+  })
+
+  test('100 concurrent GETs of one uncached chart make one blob request', async () => {
+    await using registry = await openFakeRegistry()
+    const chart = registry.addChart({ repository: 'app', name: 'app', version: '1.0.0', paddingBytes: 300_000 })
+    await using server = await openServerOver(registry, { args: onReadOnly })
+    await waitForIndex(server, [chart.fileName])
+    const blob = new RegExp(`/blobs/${chart.chartDigest}$`)
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    registry.script({ path: blob }, held(released))
+    const answers = Promise.all(
+      Array.from({ length: 100 }, async () => digestOf(await (await server.get(`/charts/${chart.fileName}`)).bytes())),
+    )
+    await waitFor('the blob to be asked for', () => registry.count('GET', blob) > 0)
+    release()
+    expect(new Set(await answers)).toEqual(new Set([chart.chartDigest]))
+    expect(registry.count('GET', blob)).toBe(1)
+  })
+
+  test('a client that leaves does not end the fill that others wait for', async () => {
+    await using registry = await openFakeRegistry()
+    const chart = registry.addChart({ repository: 'app', name: 'app', version: '1.0.0', paddingBytes: 300_000 })
+    await using server = await openServerOver(registry, { args: onReadOnly })
+    await waitForIndex(server, [chart.fileName])
+    const blob = new RegExp(`/blobs/${chart.chartDigest}$`)
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    registry.script({ path: blob }, held(released))
+    const leaving = new AbortController()
+    const left = server.get(`/charts/${chart.fileName}`, { signal: leaving.signal }).then(
+      () => 'answered',
+      (error: Error) => error.name,
+    )
+    await waitFor('the blob to be asked for', () => registry.count('GET', blob) > 0)
+    const staying = server.get(`/charts/${chart.fileName}`)
+    leaving.abort()
+    expect(await left).toBe('AbortError')
+    release()
+    expect(digestOf(await (await staying).bytes())).toBe(chart.chartDigest)
+    expect(registry.count('GET', blob)).toBe(1)
+  })
+
+  test('a cached chart, HEAD, ranges and 304 make none', async () => {
+    await using registry = await openFakeRegistry()
+    const chart = registry.addChart({ repository: 'app', name: 'app', version: '1.0.0', paddingBytes: 300_000 })
+    await using server = await openServerOver(registry, { args: onReadOnly })
+    await waitForIndex(server, [chart.fileName])
+    const path = `/charts/${chart.fileName}`
+    await (await server.get(path)).bytes()
+    const calls = registry.calls.length
+    await (await server.get(path)).bytes()
+    await server.get(path, { method: 'HEAD' })
+    await (await server.get(path, { headers: { range: 'bytes=10-19' } })).bytes()
+    await server.get(path, { headers: { 'if-none-match': '*' } })
+    expect(registry.callLines(calls)).toEqual([])
+  })
+
+  test('nothing but repositories in view is asked for', async () => {
+    await using registry = await openFakeRegistry()
+    addVersions(registry, 'team/app', 1)
+    addVersions(registry, 'other/app', 1)
+    await using server = await openServerOver(registry, {
+      args: [...onReadOnly, `--storage-registry-repo=${registry.host}/team`],
+    })
+    await waitForIndex(server, ['app-1.0.0.tgz'])
+    expect(registry.callLines().filter((line) => line.includes('other'))).toEqual([])
+  })
+
+  test('every request names the product, never a cookie or a compressed answer', async () => {
+    await using registry = await openFakeRegistry()
+    addVersions(registry, 'team/app', 1)
+    await using server = await openServerOver(registry, { args: onReadOnly })
+    await waitForIndex(server, ['app-1.0.0.tgz'])
+    for (const call of registry.calls) {
+      expect(call.headers['user-agent']).toMatch(/^oci-chartrepo\/\d+\.\d+\.\d+/)
+      expect(call.headers['accept-encoding'] ?? 'identity').toBe('identity')
+    }
+  })
+})
