@@ -82,7 +82,8 @@ export function cleanMetadata(config: unknown): CleanedMetadata | { readonly fau
   if (typeof version !== 'string' || tryParseVersion(version) === undefined) {
     return { fault: `its config has no SemVer version` }
   }
-  const metadata = Object.fromEntries(fieldOrder.filter((key) => kept.has(key)).map((key) => [key, kept.get(key)]))
+  const ordered = fieldOrder.filter((key) => kept.has(key)).map((key) => [key, kept.get(key)] as const)
+  const metadata = toWellFormed(Object.fromEntries(ordered))
   if (!isClean.Check(metadata)) return { fault: 'its config cannot be made sense of' }
   return { metadata, dropped }
 }
@@ -142,6 +143,17 @@ function stringsOnly(value: object, path: string, dropped: string[]): Record<str
   const entries = Object.entries(value)
   for (const [key, item] of entries) if (typeof item !== 'string') dropped.push(`${path}/${key}`)
   return Object.fromEntries(entries.filter(([, item]) => typeof item === 'string'))
+}
+
+/**
+ * Halves of surrogate pairs cannot be written as UTF-8. They are replaced before anything is rendered, because two keys
+ * that differ in nothing else would be one key twice, which no reader takes.
+ */
+function toWellFormed(value: unknown): unknown {
+  if (typeof value === 'string') return value.toWellFormed()
+  if (Array.isArray(value)) return value.map(toWellFormed)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key.toWellFormed(), toWellFormed(item)]))
 }
 
 /** Levels of nesting, counted only as far as it matters. */

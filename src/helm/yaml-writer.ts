@@ -65,8 +65,13 @@ function renderFlow(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(renderFlow).join(', ')}]`
   if (typeof value !== 'object' || value === null) return renderScalar(toScalar(value))
   return `{${Object.entries(value)
-    .map(([key, item]) => `${renderScalar(key)}: ${renderFlow(item)}`)
+    .map(([key, item]) => `${renderFlowKey(key)}: ${renderFlow(item)}`)
     .join(', ')}}`
+}
+
+function renderFlowKey(key: string): string {
+  const scalar = renderScalar(key)
+  return Buffer.byteLength(scalar) <= MAX_IMPLICIT_KEY_BYTES ? scalar : `? ${scalar} `
 }
 
 function toScalar(value: unknown): string | number | boolean | null {

@@ -32,7 +32,7 @@ export function chartsRoute(files: FileSource) {
             // The name may be pushed again with other content: kept by caches, asked for each time.
             'cache-control': 'no-cache',
             'docker-content-digest': layer.digest,
-            'content-disposition': `attachment; filename*=UTF-8''${encodeURIComponent(file)}`,
+            'content-disposition': `attachment; filename*=UTF-8''${encodeExtended(file)}`,
           },
           open: () => files.read(found),
         })
@@ -40,4 +40,10 @@ export function chartsRoute(files: FileSource) {
       { params: t.Object({ file: t.String() }) },
     )
     .all('/charts/:file', onlyGet)
+}
+
+/** A header parameter's extended value (RFC 8187): Bun would otherwise name the file as it is called in the cache. */
+function encodeExtended(text: string): string {
+  const hex = (character: string) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`
+  return encodeURIComponent(text).replace(/['()*]/g, hex)
 }

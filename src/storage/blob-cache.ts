@@ -30,7 +30,7 @@ interface Entry {
   usedAt: number
   /** When the time stamp on disk was set. */
   touchedAt: number
-  /** When the file itself was last handed out. */
+  /** When the file itself was last about to be read, or handed out. */
   lentAt: number
   /** The state of the file in which this process has seen that its bytes are right. */
   verified: string | undefined
@@ -95,6 +95,8 @@ export class BlobCache {
         this.#forget(digest)
         return undefined
       }
+      // From here on it must not be evicted: it is about to be read.
+      this.#hold(blob)
       if (this.#entries.get(digest)?.verified !== stamp && !(await this.#files.verify(digest))) {
         this.#options.log.warn('cached blob was damaged; it is fetched again', { digest })
         this.#forget(digest)
@@ -153,22 +155,27 @@ export class BlobCache {
     return held
   }
 
-  /** A blob that is on disk and verified, as what a response is made of. */
-  async #lend({ digest, size }: BlobSize, stamp: string | undefined): Promise<Blob> {
-    const now = this.#options.clock.now()
-    const known = this.#entries.get(digest)
-    if (known === undefined) this.#add(digest, { size, usedAt: now, touchedAt: now, lentAt: 0, verified: stamp })
-    else known.verified = stamp
+  /** A blob that is on disk and verified in the state `stamp`, as what a response is made of. */
+  async #lend(blob: BlobSize, stamp: string | undefined): Promise<Blob> {
+    const { digest, size } = blob
+    const entry = this.#hold(blob)
+    entry.verified = stamp
     this.#use(digest)
     const file = Bun.file(this.#files.path(digest))
-    if (size <= limits.maxHotBlobBytes) {
-      const held = new Blob([await file.bytes()])
-      this.#hot.set(digest, held)
-      return held
-    }
-    const entry = this.#entries.get(digest)
-    if (entry !== undefined) entry.lentAt = now
-    return file
+    if (size > limits.maxHotBlobBytes) return file
+    const held = new Blob([await file.bytes()])
+    this.#hot.set(digest, held)
+    entry.lentAt = 0
+    return held
+  }
+
+  /** The blob's entry, safe from eviction for a while. */
+  #hold({ digest, size }: BlobSize): Entry {
+    const now = this.#options.clock.now()
+    const entry = this.#entries.get(digest) ?? { size, usedAt: now, touchedAt: now, lentAt: now, verified: undefined }
+    entry.lentAt = now
+    if (!this.#entries.has(digest)) this.#add(digest, entry)
+    return entry
   }
 
   #add(digest: Digest, entry: Entry): void {

@@ -61,7 +61,10 @@ interface RecordRow {
 export class CatalogFile {
   readonly #log: Log
   readonly #db: Database
-  #waiting: [Digest, ManifestRecord][] = []
+  /** What waits to be written. */
+  readonly #records = new Map<Digest, ManifestRecord>()
+  readonly #changed = new Map<string, StoredTags | undefined>()
+  #listedAt: number | undefined
   #fault: string | undefined
 
   private constructor(db: Database, log: Log) {
@@ -100,8 +103,9 @@ export class CatalogFile {
 
   /** Keeps what a digest means. Written in batches; what a crash loses is fetched again. */
   saveRecord(digest: Digest, record: ManifestRecord): void {
-    this.#waiting.push([digest, record])
-    if (this.#waiting.length >= BATCH_SIZE) this.#write(() => undefined)
+    this.#records.set(digest, record)
+    // A disk that refused is tried again with the next listing, not with every record.
+    if (this.#records.size >= BATCH_SIZE && this.#fault === undefined) this.#write()
   }
 
   /**
@@ -109,42 +113,48 @@ export class CatalogFile {
    * `changed` has the repositories that differ from the listing before; undefined for those that are gone.
    */
   saveListing(listedAt: number, changed: ReadonlyMap<string, StoredTags | undefined>): void {
-    this.#write(() => {
-      const remove = this.#db.query('DELETE FROM tag WHERE repository = ?')
-      const insert = this.#db.query('INSERT INTO tag (repository, tag, digest) VALUES (?, ?, ?)')
-      for (const [repository, tags] of changed) {
-        remove.run(repository)
-        for (const [tag, digest] of tags ?? []) insert.run(repository, tag, digest)
-      }
-      this.#db.query('INSERT OR REPLACE INTO listing (id, listed_at) VALUES (1, ?)').run(listedAt)
-    })
+    for (const [repository, tags] of changed) this.#changed.set(repository, tags)
+    this.#listedAt = listedAt
+    this.#write()
   }
 
   close(): void {
-    this.#write(() => undefined)
+    this.#write()
     this.#db.close()
   }
 
-  #write(more: () => void): void {
-    const records = this.#waiting
-    this.#waiting = []
+  /** Writes all that waits, or nothing of it: then it goes on waiting. */
+  #write(): void {
     try {
-      this.#db.transaction(() => {
-        const insert = this.#db.query(
-          'INSERT OR REPLACE INTO record VALUES ($digest, $skip_reason, $name, $version, $created, $chart_digest, $chart_size, $provenance_digest, $provenance_size, $entry)',
-        )
-        for (const [digest, record] of records) insert.run(toParameters(digest, record))
-        more()
-      })()
-      if (this.#fault !== undefined) this.#log.info('catalog file can be written again')
-      this.#fault = undefined
+      this.#db.transaction(() => this.#writeWaiting())()
     } catch (error) {
       const code = diskFaultCode(error)
       if (code === undefined) throw error
-      if (this.#fault !== code)
+      if (this.#fault !== code) {
         this.#log.warn('catalog file cannot be written; a restart begins further back', errorFields(error))
+      }
       this.#fault = code
+      return
     }
+    this.#records.clear()
+    this.#changed.clear()
+    if (this.#fault !== undefined) this.#log.info('catalog file can be written again')
+    this.#fault = undefined
+  }
+
+  #writeWaiting(): void {
+    const saveRecord = this.#db.query(
+      'INSERT OR REPLACE INTO record VALUES ($digest, $skip_reason, $name, $version, $created, $chart_digest, $chart_size, $provenance_digest, $provenance_size, $entry)',
+    )
+    for (const [digest, record] of this.#records) saveRecord.run(toParameters(digest, record))
+    const removeTags = this.#db.query('DELETE FROM tag WHERE repository = ?')
+    const saveTag = this.#db.query('INSERT INTO tag (repository, tag, digest) VALUES (?, ?, ?)')
+    for (const [repository, tags] of this.#changed) {
+      removeTags.run(repository)
+      for (const [tag, digest] of tags ?? []) saveTag.run(repository, tag, digest)
+    }
+    if (this.#listedAt === undefined) return
+    this.#db.query('INSERT OR REPLACE INTO listing (id, listed_at) VALUES (1, ?)').run(this.#listedAt)
   }
 }
 

@@ -1,23 +1,10 @@
 /** Tells failures of the disk from all others. */
 
-/** System errors that mean "this directory cannot take the bytes", whatever the reason. */
-const DISK_CODES = new Set([
-  'ENOSPC',
-  'EDQUOT',
-  'EROFS',
-  'EACCES',
-  'EPERM',
-  'EIO',
-  'ENOTDIR',
-  'ENOENT',
-  'EMFILE',
-  'ENFILE',
-  'EFBIG',
-])
-
-/** The system's code when `error` is the disk's doing, such as `ENOSPC`; undefined otherwise. */
+/**
+ * The code when `error` is the disk's doing (a system call that failed, or SQLite), such as `ENOSPC`; undefined
+ * otherwise. Failures to read from the network never come here as they are: they were given a name of ours before.
+ */
 export function diskFaultCode(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
-  if (typeof error.code !== 'string') return undefined
-  return DISK_CODES.has(error.code) || error.code.startsWith('SQLITE_') ? error.code : undefined
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined
+  return 'syscall' in error || error.code.startsWith('SQLITE_') ? error.code : undefined
 }

@@ -121,14 +121,17 @@ class Authenticator {
   ): Promise<string> {
     const { origin, clock } = this.#options
     const key = keyOf(call)
-    return this.#flights.run(key, async () => {
+    const revision = this.#revision
+    return this.#flights.run(`${revision} ${key}`, async () => {
       const scopes = [...new Set([...challenged, ...(call.scope === undefined ? [] : [call.scope])])]
       // Not tied to the caller's signal: others wait for the same token.
       const { realm, service } = method
       const urgent = call.urgent ?? false
       const token = await fetchToken(this.#next, origin, { realm, service, scopes, credential, urgent })
       const authorization = `Bearer ${token.value}`
-      this.#tokens.set(key, { authorization, renewAt: clock.now() + token.lifetimeSeconds * 1000 * RENEW_AFTER })
+      const renewAt = clock.now() + token.lifetimeSeconds * 1000 * RENEW_AFTER
+      // A token for credentials that were replaced meanwhile serves the call that asked for it and no other.
+      if (revision === this.#revision) this.#tokens.set(key, { authorization, renewAt })
       return authorization
     })
   }

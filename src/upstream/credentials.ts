@@ -49,13 +49,13 @@ export function parseCredentials(text: string): readonly CredentialEntry[] {
   if (document === undefined) throw invalid('it is no JSON')
   if (!Value.Check(CredentialsFile, document)) throw invalid('it has no object "auths"')
   const entries: CredentialEntry[] = []
-  for (const key of Object.keys(document.auths).sort().reverse()) {
-    const value = document.auths[key]
+  for (const [key, value] of Object.entries(document.auths)) {
     if (!Value.Check(AuthEntry, value)) throw invalid(`auths[${JSON.stringify(key)}] is no object of strings`)
     const credential = toCredential(key, value)
     if (credential !== undefined) entries.push({ ...parseKey(key), credential })
   }
-  return entries
+  const order = ({ hostname, port, path }: CredentialEntry) => `${hostname}:${port}${path}`
+  return entries.sort((a, b) => (order(a) < order(b) ? 1 : -1))
 }
 
 /**
@@ -81,10 +81,7 @@ export function canonicalHost(host: string): string {
 
 function parseKey(key: string): Pick<CredentialEntry, 'hostname' | 'port' | 'path'> {
   const [host = '', ...segments] = key.replace(/^https?:\/\//i, '').split('/')
-  const path = segments
-    .join('/')
-    .replace(/^v[12](?:\/|$)/, '')
-    .replace(/\/+$/, '')
+  const path = segments.join('/').replace(/^v[12](?:\/|$)/, '')
   return { ...splitHost(canonicalHost(host)), path: path === '' ? '' : `/${path}` }
 }
 

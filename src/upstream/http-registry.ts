@@ -9,7 +9,7 @@ import { Type } from '@sinclair/typebox'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { ChartRepoError } from '../errors.ts'
 import { limits } from '../limits.ts'
-import { type Digest, digestBytes, isDigest, verifyDigest } from '../oci/digest.ts'
+import { type Digest, digestAlgorithm, digestBytes, isDigest, verifyDigest } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import { acceptedManifests } from '../oci/media-types.ts'
 import type { BlobReader, CallOptions, FetchedManifest, Listing, ManifestReader, TagLister } from '../oci/ports.ts'
@@ -104,10 +104,11 @@ export class HttpRegistry implements TagLister, ManifestReader, BlobReader {
     const bytes = await response.bytes()
     if (isDigest(reference)) verifyDigest(bytes, reference, `the answer to ${describeCall(call)}`)
     const digest = isDigest(reference) ? reference : digestBytes(bytes)
-    const header = response.headers.get('docker-content-digest')
+    const named = response.headers.get('docker-content-digest') ?? ''
     return {
       digest,
-      confirmed: isDigest(reference) || (header === null ? undefined : header === digest),
+      confirmed:
+        isDigest(reference) || (isDigest(named) ? digestBytes(bytes, digestAlgorithm(named)) === named : undefined),
       mediaType: (response.headers.get('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '',
       bytes,
     }

@@ -74,19 +74,15 @@ function isCertificateFault(error: unknown): boolean {
 }
 
 export function isLoopbackHost(hostname: string): boolean {
-  return (
-    hostname === 'localhost' ||
-    hostname.endsWith('.localhost') ||
-    hostname === '[::1]' ||
-    /^127\.\d+\.\d+\.\d+$/.test(hostname)
-  )
+  const host = hostname.replace(/\.$/, '')
+  return host === 'localhost' || host.endsWith('.localhost') || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)
 }
+
+const PRIVATE_IPV4 =
+  /^(?:0|10|192\.168|169\.254|172\.(?:1[6-9]|2\d|3[01])|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\.(?:\d+\.)*\d+$/
 
 /** An address literal that the public Internet does not route: loopback, private, link-local, unspecified. */
 export function isPrivateHost(hostname: string): boolean {
-  if (isLoopbackHost(hostname)) return true
-  if (/^\[(?:::|f[cd]|fe[89ab]|::ffff:)/i.test(hostname)) return true
-  return /^(?:0|10|192\.168|169\.254|172\.(?:1[6-9]|2\d|3[01])|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./.test(
-    hostname,
-  )
+  const host = hostname.replace(/\.$/, '')
+  return isLoopbackHost(host) || /^\[(?:::|f[cd]|fe[89ab])/i.test(host) || PRIVATE_IPV4.test(host)
 }

@@ -30,7 +30,8 @@ export async function pushManyCharts(
   return all
 }
 
-function describeChart(chart: number, version: number): ChartDescription {
+/** Chart.yaml of the `version`th version of `app-<chart>`. */
+export function describeChart(chart: number, version: number): ChartDescription {
   const name = `app-${chart}`
   return {
     apiVersion: 'v2',

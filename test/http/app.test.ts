@@ -1,0 +1,299 @@
+/** The routes: what they answer, to which methods, and how each failure reads from outside. */
+import { describe, expect, test } from 'bun:test'
+import { ChartRepoError, type ErrorCode } from '../../src/errors.ts'
+import { limits } from '../../src/limits.ts'
+import { PASSWORD } from '../stand/secrets.ts'
+import { openStage, PACKAGE, PROVENANCE } from './stage.ts'
+
+const CHART = '/charts/demo-1.2.3+b.tgz'
+const routes = ['/', '/index.yaml', CHART, `${CHART}.prov`, '/health', '/readyz']
+
+describe('GET /index.yaml', () => {
+  test('is the index of the snapshot, with its entity tag and its age', async () => {
+    const { request, snapshot } = openStage()
+    const response = await request('/index.yaml')
+    expect([response.status, await response.text()]).toEqual([200, await snapshot.index.body.text()])
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      'content-type': 'application/yaml',
+      etag: snapshot.index.etag,
+      'cache-control': 'no-cache',
+      'x-snapshot-age': '3',
+    })
+  })
+
+  test('is 304 for who has it, and says no more', async () => {
+    const { request, snapshot } = openStage()
+    const response = await request('/index.yaml', { 'if-none-match': snapshot.index.etag })
+    expect([response.status, await response.text(), response.headers.get('etag')]).toEqual([
+      304,
+      '',
+      snapshot.index.etag,
+    ])
+  })
+
+  test('is 503 with the reason and a time to come back before there is one', async () => {
+    const { request } = openStage({ snapshot: undefined })
+    const response = await request('/index.yaml')
+    expect([response.status, await response.text(), response.headers.get('retry-after')]).toEqual([
+      503,
+      'There is no index yet: why.\n',
+      '5',
+    ])
+    expect(response.headers.get('cache-control')).toBe('no-store')
+  })
+})
+
+describe('GET /charts/:file', () => {
+  test.each(['demo-1.2.3+b.tgz', 'demo-1.2.3%2Bb.tgz', 'demo-1.2.3%2bb.tgz'])('is the package: %s', async (name) => {
+    const { request } = openStage()
+    const response = await request(`/charts/${name}`)
+    expect([response.status, await response.text()]).toEqual([200, PACKAGE.toString()])
+    expect(Object.fromEntries(response.headers)).toMatchObject({
+      'content-type': 'application/gzip',
+      'accept-ranges': 'bytes',
+      'docker-content-digest': expect.stringMatching(/^sha256:[0-9a-f]{64}$/),
+      etag: `"${response.headers.get('docker-content-digest')}"`,
+    })
+  })
+
+  test('is the provenance', async () => {
+    const response = await openStage().request(`${CHART}.prov`)
+    expect([response.status, response.headers.get('content-type'), await response.text()]).toEqual([
+      200,
+      'application/pgp-signature',
+      PROVENANCE.toString(),
+    ])
+  })
+
+  test('names the file in a way that any name fits into', async () => {
+    const response = await openStage().request(`/charts/${encodeURIComponent("it's a ü-1.0.0.tgz")}`)
+    const disposition = response.headers.get('content-disposition') ?? ''
+    // RFC 8187: nothing but attr-char and percent-encoded bytes.
+    expect(disposition).toMatch(/^attachment; filename\*=UTF-8''(?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-F]{2})+$/)
+    expect(decodeURIComponent(disposition.slice(disposition.indexOf("''") + 2))).toBe("it's a ü-1.0.0.tgz")
+  })
+
+  test('reads no bytes for HEAD, 304 and a range that is not there', async () => {
+    const { request, state } = openStage()
+    expect((await request(CHART, {}, 'HEAD')).status).toBe(200)
+    expect((await request(CHART, { 'if-none-match': '*' })).status).toBe(304)
+    expect((await request(CHART, { range: 'bytes=999-' })).status).toBe(416)
+    expect(state.reads).toBe(0)
+  })
+
+  test.each([
+    '/charts/x',
+    '/charts/..%2fetc%2fpasswd',
+    '/charts/a%2Fb',
+    '/charts/%00',
+    '/charts/__proto__',
+    '/charts/constructor',
+    `/charts/${'x'.repeat(5000)}`,
+    '/charts/',
+    '/charts',
+    '/charts/a/b',
+  ])('is 404 for %s', async (path) => {
+    const { request, log } = openStage()
+    const response = await request(path)
+    expect(response.status).toBe(404)
+    expect(await response.text()).toMatch(/^[A-Z][^\n]{5,80}\.\n$/)
+    expect(log.messages('error')).toEqual([])
+  })
+
+  test.each(['/charts/%ff', '/charts/%zz', '/charts/%'])(
+    'does not understand %s, and says so in a sentence',
+    async (path) => {
+      const { request, log } = openStage()
+      const response = await request(path)
+      expect([400, 404]).toContain(response.status)
+      expect(await response.text()).toMatch(/^[A-Z][^\n]{5,80}\.\n$/)
+      expect(log.messages('error')).toEqual([])
+    },
+  )
+})
+
+describe('GET /readyz', () => {
+  test('says that all is well', async () => {
+    const response = await openStage().request('/readyz')
+    expect([response.status, response.headers.get('cache-control')]).toEqual([200, 'no-store'])
+    expect(await response.json()).toEqual({
+      ready: true,
+      charts: 1,
+      versions: 1,
+      snapshotAgeSeconds: 3,
+      refresh: { ok: true, error: null, problems: [] },
+    })
+  })
+
+  test('is 503 without a snapshot, and says why', async () => {
+    const status = { error: 'the registry is down', problems: [] }
+    const response = await openStage({ snapshot: undefined, snapshotAgeSeconds: undefined, status }).request('/readyz')
+    expect([response.status, await response.json()]).toEqual([
+      503,
+      {
+        ready: false,
+        charts: 0,
+        versions: 0,
+        snapshotAgeSeconds: null,
+        refresh: { ok: false, error: 'the registry is down', problems: [] },
+      },
+    ])
+  })
+
+  test('stays 200 in an outage, and lists problems up to a bound, without what is not for the outside', async () => {
+    const problems = Array.from({ length: limits.maxReportedProblems + 5 }, (_, i) => ({
+      repository: `r${i}`,
+      ...(i > 0 && { tag: '1' }),
+      reason: 'x',
+      transient: true,
+    }))
+    const response = await openStage({ status: { error: undefined, problems } }).request('/readyz')
+    const report = await response.json()
+    expect([response.status, report.ready, report.refresh.ok, report.refresh.problems.length]).toEqual([
+      200,
+      true,
+      false,
+      limits.maxReportedProblems,
+    ])
+    expect(report.refresh.problems.slice(0, 2)).toEqual([
+      { repository: 'r0', reason: 'x' },
+      { repository: 'r1', tag: '1', reason: 'x' },
+    ])
+  })
+})
+
+test('GET /health says that the process lives, whatever becomes of the registry', async () => {
+  const response = await openStage({ snapshot: undefined, failure: new Error('x') }).request('/health')
+  expect([response.status, await response.json()]).toEqual([200, { healthy: true }])
+})
+
+test('GET / says what this is, and how to add it', async () => {
+  const response = await openStage().request('/')
+  expect(response.headers.get('content-type')).toBe('text/plain; charset=utf-8')
+  expect(await response.text()).toContain('helm repo add charts http://charts.example\n')
+})
+
+describe('methods', () => {
+  test.each(routes)('HEAD %s is GET without a body', async (path) => {
+    const { request } = openStage()
+    const [get, head] = [await request(path), await request(path, {}, 'HEAD')]
+    expect([head.status, await head.text()]).toEqual([get.status, ''])
+    for (const name of ['content-type', 'etag', 'cache-control'])
+      expect(head.headers.get(name)).toBe(get.headers.get(name))
+  })
+
+  test.each(routes)('other than GET and HEAD on %s are 405, with those that are allowed', async (path) => {
+    const { request } = openStage()
+    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
+      const response = await request(path, {}, method)
+      expect([method, response.status, response.headers.get('allow')]).toEqual([method, 405, 'GET, HEAD'])
+    }
+  })
+
+  test.each(['/nope', '/index.yml', '/index.yaml/x', '/v2/', '/api/charts', '/INDEX.YAML', '//index.yaml'])(
+    'of any kind on %s are 404',
+    async (path) => {
+      const { request } = openStage()
+      for (const method of ['GET', 'HEAD', 'POST', 'DELETE']) expect((await request(path, {}, method)).status).toBe(404)
+    },
+  )
+})
+
+describe('failures', () => {
+  const table: Readonly<Record<ErrorCode, readonly [number, boolean]>> = {
+    CONFIG_INVALID: [500, false],
+    CHART_UNKNOWN: [404, false],
+    SNAPSHOT_MISSING: [503, true],
+    UPSTREAM_UNKNOWN: [502, true],
+    UPSTREAM_DENIED: [502, true],
+    UPSTREAM_UNAVAILABLE: [502, true],
+    UPSTREAM_TIMEOUT: [504, true],
+    UPSTREAM_MALFORMED: [502, true],
+    DIGEST_MISMATCH: [502, true],
+    BODY_TOO_LARGE: [502, false],
+    NAME_INVALID: [400, false],
+    STORAGE_FULL: [503, true],
+  }
+
+  test.each(Object.entries(table))('%s is %j', async (code, [status, temporary]) => {
+    const failure = new ChartRepoError(code as ErrorCode, 'GET https://inside.example/secret failed')
+    const { request, log } = openStage({ failure })
+    const response = await request(CHART)
+    const text = await response.text()
+    expect([response.status, response.headers.get('retry-after')]).toEqual([status, temporary ? '5' : null])
+    expect(text).toMatch(/^[A-Z][^\n]+\.\n$/)
+    // Why there is no index yet is the one thing that is told in the words of the failure.
+    if (code !== 'SNAPSHOT_MISSING') expect(text).not.toContain('inside')
+    const said = log.lines.filter(({ message }) => message === 'request failed')
+    expect(said.length).toBe(['CHART_UNKNOWN', 'SNAPSHOT_MISSING'].includes(code) ? 0 : 1)
+  })
+
+  test('say how long the other side asked to wait, in whole seconds', async () => {
+    for (const [retryAfterMs, header] of [
+      [0, '0'],
+      [1, '1'],
+      [1500, '2'],
+      [60_000, '60'],
+    ] as const) {
+      const failure = new ChartRepoError('UPSTREAM_UNAVAILABLE', 'x', { retryAfterMs })
+      expect((await openStage({ failure }).request(CHART)).headers.get('retry-after')).toBe(header)
+    }
+  })
+
+  test.each([new Error(PASSWORD), new TypeError(PASSWORD), PASSWORD])(
+    'of this program are 500 with one fixed sentence, and the log has the rest',
+    async (failure) => {
+      const { request, log } = openStage({ failure })
+      for (const path of [CHART, '/index.yaml']) {
+        const response = await request(path)
+        expect([response.status, await response.text()]).toEqual([
+          500,
+          'The server failed to answer; its log has the reason.\n',
+        ])
+      }
+      expect(log.messages('error')).toHaveLength(2)
+    },
+  )
+})
+
+describe('over a socket', () => {
+  test('HEAD has the length of what GET would send', async () => {
+    const { app, snapshot, state } = openStage()
+    app.listen({ port: 0, hostname: '127.0.0.1', development: false, reusePort: false })
+    try {
+      const origin = `http://127.0.0.1:${app.server?.port}`
+      for (const [path, length] of [
+        [CHART, PACKAGE.length],
+        ['/index.yaml', snapshot.index.body.size],
+      ] as const) {
+        const [get, head] = [await fetch(origin + path), await fetch(origin + path, { method: 'HEAD' })]
+        expect((await get.bytes()).length).toBe(length)
+        expect([head.status, head.headers.get('content-length'), await head.text()]).toEqual([200, String(length), ''])
+      }
+      expect(state.reads).toBe(1)
+    } finally {
+      await app.stop(true)
+    }
+  })
+})
+
+describe('the log of requests', () => {
+  test('has method, path without query, status and time; probes are quiet', async () => {
+    const { request, log } = openStage()
+    await request(`/index.yaml?token=${PASSWORD}`)
+    await request('/nope', {}, 'POST')
+    await request('/health')
+    await request('/readyz')
+    await new Promise((resolve) => setImmediate(resolve))
+    const lines = log.lines
+      .filter(({ message }) => message === 'request')
+      .map(({ level, fields }) => [level, fields['method'], fields['path'], fields['status']])
+    expect(lines).toEqual([
+      ['info', 'GET', '/index.yaml', 200],
+      ['info', 'POST', '/nope', 404],
+      ['debug', 'GET', '/health', 200],
+      ['debug', 'GET', '/readyz', 200],
+    ])
+    expect(log.text()).not.toContain(PASSWORD)
+  })
+})
