@@ -1,13 +1,14 @@
 /** From configuration to a running whole: the only file that knows both the ports and what implements them. */
 
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import type { Configuration } from './config/configuration.ts'
 import { ChartRepoError, describeError } from './errors.ts'
 import { createApp } from './http/app.ts'
 import { systemClock } from './lib/clock.ts'
+import { readSmallFile } from './lib/small-file.ts'
+import { limits } from './limits.ts'
 import type { CatalogListing } from './repository/catalog.ts'
 import { ChartFiles } from './repository/chart-files.ts'
 import { Examiner } from './repository/examiner.ts'
@@ -111,10 +112,9 @@ function openFiles({ registry }: Configuration, log: Log) {
 function readAuthorities(path: string): readonly string[] {
   let pem: string
   try {
-    pem = readFileSync(path, 'utf8')
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
-    throw new ChartRepoError('CONFIG_INVALID', `given "${path}", which cannot be read (${code})`)
+    pem = readSmallFile(path, limits.maxCertificatesBytes)
+  } catch (cause) {
+    throw new ChartRepoError('CONFIG_INVALID', `given "${path}", which ${describeError(cause)}`, { cause })
   }
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g)
   if (blocks === null || !blocks.every(isCertificate)) {
@@ -138,9 +138,16 @@ function catalogPath({ cache, registry }: Configuration): string {
   return join(cache.dir, `catalog-${Bun.CryptoHasher.hash('sha256', view, 'hex').slice(0, 16)}.sqlite`)
 }
 
-/** The listing of the run before. Its tags count as checked now: each is re-checked within one interval from here on. */
+/**
+ * The listing of the run before, or undefined when the file lacks the meaning of one of its tags: then it is not whole,
+ * and the registry is crawled anew with the records that are there. Its tags count as checked now: each is re-checked
+ * within one interval from here on.
+ */
 function toListing(stored: StoredCatalog, now: number): CatalogListing | undefined {
   if (stored.listedAt === undefined) return undefined
+  for (const tags of stored.repositories.values()) {
+    for (const digest of tags.values()) if (digest !== null && !stored.records.has(digest)) return undefined
+  }
   const repositories = [...stored.repositories].map(([name, tags]) => [name, { tags, checkedAt: now }] as const)
   return { listedAt: stored.listedAt, repositories: new Map(repositories) }
 }

@@ -26,8 +26,6 @@ export type ErrorCode =
   | 'DIGEST_MISMATCH'
   /** A body is larger than its bound in limits.ts. */
   | 'BODY_TOO_LARGE'
-  /** A repository name, tag or digest that the OCI grammar does not allow. */
-  | 'NAME_INVALID'
   /** The disk is full or read-only, and the bytes do not fit into memory either. */
   | 'STORAGE_FULL'
 
@@ -39,6 +37,8 @@ export interface ErrorOptions {
   readonly retryAfterMs?: number
   /** HTTP status of the registry, when there was one. */
   readonly status?: number
+  /** What the runtime called the failure, such as `ECONNRESET`. */
+  readonly runtimeCode?: string
 }
 
 /**
@@ -50,6 +50,7 @@ export class ChartRepoError extends Error {
   readonly retryable: boolean
   readonly retryAfterMs: number | undefined
   readonly status: number | undefined
+  readonly runtimeCode: string | undefined
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
     super(message, { cause: options.cause })
@@ -58,6 +59,7 @@ export class ChartRepoError extends Error {
     this.retryable = options.retryable ?? false
     this.retryAfterMs = options.retryAfterMs
     this.status = options.status
+    this.runtimeCode = options.runtimeCode
   }
 }
 

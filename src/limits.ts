@@ -26,6 +26,8 @@ export const limits = {
   maxProvenanceBytes: 1 * MiB,
   /** The credentials file; a Kubernetes Secret holds at most 1 MiB. */
   maxCredentialsBytes: 1 * MiB,
+  /** The file of certificate authorities; a whole system's bundle is a quarter of it. */
+  maxCertificatesBytes: 1 * MiB,
   /** The --config file. */
   maxConfigFileBytes: 1 * MiB,
 
@@ -41,10 +43,21 @@ export const limits = {
   attemptTimeoutMs: 30_000,
   /** A streamed body (a chart) may take long, but not be silent for longer than this. */
   stallTimeoutMs: 30_000,
+  /** A streamed body in all: a drip is not silent, but must not hold its place for ever. */
+  streamTimeoutMs: 900_000,
+  /** With a known length it has this long plus its length at the rate below: what a bad line still does. */
+  streamStartMs: 60_000,
+  minStreamBytesPerSecond: 16 * KiB,
   /** All attempts of one request together, waits included. */
   requestTimeoutMs: 90_000,
   /** Requests to the registry in flight. A file-system registry is at its ceiling at 8, a remote one gains up to 64. */
   maxUpstreamRequests: 32,
+  /** How long plain HTTP that was only guessed is kept to before HTTPS is tried again. */
+  guessedOriginMs: 600_000,
+  /** A repository of which nothing at all is answered for this long is given up in this pass: longer than one attempt. */
+  repositoryStallMs: 40_000,
+  /** After a time-out a repository or tag is left alone this long, so that what hangs does not slow every refresh. */
+  timeoutPauseMs: 120_000,
   /** Bearer tokens kept; one per repository and action. */
   maxTokens: 10_000,
   /** Children of an image index looked at for a chart; such indexes hold one per platform, artifacts one or two. */
@@ -69,15 +82,19 @@ export const limits = {
   maxBlobAttempts: 3,
   /** The use of a cached file is written to its time stamp at most this often, to keep its place over restarts. */
   touchIntervalMs: 600_000,
-  /** Unfinished cache files older than this belong to no running process. */
+  /** Unfinished cache files older than this belong to no running process: see streamTimeoutMs. Looked for as often. */
   stalePartFileMs: 3_600_000,
 
   /** Snapshots younger than this answer a reader at once (DESIGN: freshness). */
   freshSnapshotMs: 2_000,
+  /** After a failed refresh readers start none for this long: the next one is unlikely to fare better. */
+  refreshPauseMs: 5_000,
   /** Rounds of a first crawl before it is published without the repositories that kept failing. */
   maxFirstCrawlRounds: 3,
   /** Problems listed in /readyz. */
   maxReportedProblems: 100,
+  /** A connection on which a request is answered slowly is kept this long; Bun allows no more. */
+  slowRequestIdleSeconds: 255,
   /** What under way is given to finish at SIGTERM; Kubernetes kills after 30 s. */
   shutdownGraceMs: 10_000,
 } as const

@@ -1,7 +1,7 @@
 /** The program: arguments, environment, signals, exit codes, listening. The only file that touches `process`. */
 
 import './production.ts'
-import { readFileSync, statSync } from 'node:fs'
+import { writeSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { version } from '../package.json'
@@ -9,9 +9,12 @@ import { compose } from './compose.ts'
 import { type Configuration, readConfiguration } from './config/configuration.ts'
 import { renderHelp } from './config/options.ts'
 import { describeError, isChartRepoError } from './errors.ts'
+import { errorCode } from './lib/error-code.ts'
+import { readSmallFile } from './lib/small-file.ts'
 import { limits } from './limits.ts'
 import { createLog, errorFields, type Log } from './telemetry/log.ts'
 
+const STDERR = 2
 const EXIT_USAGE = 2
 const EXIT_FAILURE = 1
 
@@ -19,7 +22,7 @@ async function main(): Promise<void> {
   const result = readConfiguration({
     args: process.argv.slice(2),
     environment: process.env,
-    readFile: readConfigFile,
+    readFile: (path) => readSmallFile(path, limits.maxConfigFileBytes),
     platformCacheDir: platformCacheDir(),
     isTerminal: process.stderr.isTTY,
   })
@@ -30,7 +33,7 @@ async function main(): Promise<void> {
 }
 
 async function serve(configuration: Configuration): Promise<void> {
-  const log = createLog({ ...configuration.log, write: (line) => void process.stderr.write(line) })
+  const log = createLog({ ...configuration.log, write: writeLog })
   const composition = await compose(configuration, log, version).catch((error: unknown) => {
     if (!isChartRepoError(error, 'CONFIG_INVALID')) throw error
     fail(EXIT_USAGE, error.message.split('\n'))
@@ -66,6 +69,15 @@ async function serve(configuration: Configuration): Promise<void> {
   })
 }
 
+/** A log that cannot be written must not stop the server, and there is nowhere left to say that it cannot. */
+function writeLog(line: string): void {
+  try {
+    writeSync(STDERR, line)
+  } catch (error) {
+    if (errorCode(error) === '') throw error
+  }
+}
+
 function installHandlers(log: Log, stop: () => Promise<void>): void {
   let stopping = false
   const onSignal = (signal: string) => {
@@ -93,17 +105,6 @@ function installHandlers(log: Log, stop: () => Promise<void>): void {
 function fail(exitCode: number, faults: readonly string[]): void {
   for (const fault of faults) process.stderr.write(`oci-chartrepo: ${fault}\n`)
   process.exitCode = exitCode
-}
-
-function readConfigFile(path: string): string {
-  try {
-    if (statSync(path).size > limits.maxConfigFileBytes)
-      throw new Error(`wanted a file of at most ${limits.maxConfigFileBytes} bytes`)
-    return readFileSync(path, 'utf8')
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : undefined
-    throw code === undefined ? error : new Error(`which cannot be read (${code})`)
-  }
 }
 
 /** Where this platform keeps what can be made again. */

@@ -8,7 +8,7 @@ import { isRepositoryName, isUnderPrefix } from '../oci/reference.ts'
 import type { LogFormat, LogLevel } from '../telemetry/log.ts'
 import { tryReadValue } from './option-kinds.ts'
 import { type OptionName, type OptionSpec, type OptionValues, optionNames, options } from './options.ts'
-import { quote, readCommandLine, readConfigFile, readEnvironment, type SourceTexts } from './sources.ts'
+import { type GivenText, quote, readCommandLine, readConfigFile, readEnvironment, type SourceTexts } from './sources.ts'
 
 export interface Configuration {
   readonly listen: { readonly host: string | undefined; readonly port: number }
@@ -35,7 +35,7 @@ export interface Configuration {
 export interface Surroundings {
   readonly args: readonly string[]
   readonly environment: Readonly<Record<string, string | undefined>>
-  /** The content of the file of --config. @throws an Error whose message says what is wrong. */
+  /** The content of the file of --config. @throws an Error whose message completes `which …`. */
   readonly readFile: (path: string) => string
   readonly platformCacheDir: string
   readonly isTerminal: boolean
@@ -52,16 +52,15 @@ export function readConfiguration(surroundings: Surroundings): ConfigurationResu
   if (commandLine.help) return { kind: 'help' }
   if (commandLine.version) return { kind: 'version' }
   const environment = readEnvironment(surroundings.environment)
-  const file = readNamedFile(surroundings, commandLine.texts.get('config') ?? environment.texts.get('config'))
+  const file = readNamedFile(surroundings, pickText([commandLine, environment], 'config'))
   const sources: readonly SourceTexts[] = [commandLine, environment, file]
   const faults = sources.flatMap((source) => source.faults)
   const values: Partial<Record<OptionName, unknown>> = {}
-  const given = new Set<OptionName>()
+  const given = new Map<OptionName, string>()
   for (const name of optionNames) {
     const spec: OptionSpec = options[name]
-    // An empty value is none: manifests and scripts leave them behind where something is to be decided by default.
-    const found = sources.map((source) => source.texts.get(name)).find((each) => each !== undefined && each.text !== '')
-    if (found !== undefined) given.add(name)
+    const found = pickText(sources, name)
+    if (found !== undefined) given.set(name, found.origin)
     const text = found?.text ?? spec.default
     const value = text === undefined ? undefined : tryReadValue(spec.kind, text)
     if (found !== undefined && value === undefined) {
@@ -76,39 +75,45 @@ export function readConfiguration(surroundings: Surroundings): ConfigurationResu
     : { kind: 'configuration', configuration: result }
 }
 
-function readNamedFile(surroundings: Surroundings, named: { readonly text: string } | undefined): SourceTexts {
+/**
+ * What the first source that has an option says. An empty value is none: manifests and scripts leave them behind where
+ * something is to be decided by default.
+ */
+function pickText(sources: readonly SourceTexts[], name: OptionName): GivenText | undefined {
+  return sources.map((source) => source.texts.get(name)).find((each) => each !== undefined && each.text !== '')
+}
+
+function readNamedFile(surroundings: Surroundings, named: GivenText | undefined): SourceTexts {
   if (named === undefined) return { texts: new Map(), faults: [] }
   try {
     return readConfigFile(surroundings.readFile(named.text), named.text)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    return { texts: new Map(), faults: [`--config: given ${quote(named.text)}, ${reason}`] }
+    return { texts: new Map(), faults: [`${named.origin}: given ${quote(named.text)}, which ${reason}`] }
   }
 }
 
-/** Looks at options together; adds to `faults`. */
+/** Looks at options together; adds to `faults`. `given` has what each option was called where it was given. */
 function combine(
   values: OptionValues,
-  given: ReadonlySet<OptionName>,
+  given: ReadonlyMap<OptionName, string>,
   surroundings: Surroundings,
   faults: string[],
 ): Configuration | undefined {
+  const nameOf = (name: OptionName) => given.get(name) ?? `--${name}`
   const named = values['storage-registry-repo']
-  if (values.storage === 'local') {
-    faults.push(
-      named === undefined
-        ? '--storage: given "local", wanted registry: this version has no storage of its own'
-        : '--storage: given "local" together with --storage-registry-repo, wanted one of them',
-    )
-  } else if (named === undefined && !given.has('storage-registry-repo')) {
+  // Where another storage was asked for, that is the fault there is.
+  if (named === undefined && !given.has('storage-registry-repo') && values.storage === 'registry') {
     faults.push('--storage-registry-repo: given nothing, wanted the registry whose charts are to be served')
   }
   if (values['storage-registry-insecure'] && values['storage-registry-ca-file'] !== undefined) {
-    faults.push('--storage-registry-insecure: given together with --storage-registry-ca-file, wanted one of them')
+    const [insecure, caFile] = [nameOf('storage-registry-insecure'), nameOf('storage-registry-ca-file')]
+    faults.push(`${insecure}: given together with ${caFile}, wanted one of them`)
   }
-  const address = named === undefined ? undefined : parseRegistry(named, values['storage-registry-scheme'], faults)
+  const address =
+    named === undefined ? undefined : parseRegistry(named, values['storage-registry-scheme'], nameOf, faults)
   const repositories = values['storage-registry-repositories'] ?? []
-  for (const entry of repositories) checkRepository(entry, address?.pathPrefix ?? '', faults)
+  for (const entry of repositories) checkRepository(entry, address?.pathPrefix ?? '', nameOf, faults)
   if (address === undefined) return undefined
   return {
     listen: { host: values['listen-host'], port: values.port },
@@ -134,9 +139,10 @@ function combine(
 function parseRegistry(
   named: string,
   scheme: 'HTTP' | 'HTTPS' | undefined,
+  nameOf: (name: OptionName) => string,
   faults: string[],
 ): Pick<Configuration['registry'], 'host' | 'scheme' | 'pathPrefix'> | undefined {
-  const match = /^(?:(https?):\/\/)?([^/]+)(?:\/(.*))?$/i.exec(named)
+  const match = /^(?:(https?|oci):\/\/)?([^/]+)(?:\/(.*))?$/i.exec(named)
   const host = match?.[2] ?? ''
   const url = URL.parse(`http://${host}`)
   const pathPrefix = (match?.[3] ?? '').replace(/^\/+|\/+$/g, '')
@@ -144,25 +150,31 @@ function parseRegistry(
   if (!isPlainHost || (pathPrefix !== '' && !isRepositoryName(pathPrefix))) {
     // What was given is not repeated when it may hold a password.
     const shown = named.includes('@') ? 'an address with a user' : quote(named)
-    faults.push(`--storage-registry-repo: given ${shown}, wanted host[:port][/path]`)
+    faults.push(`${nameOf('storage-registry-repo')}: given ${shown}, wanted host[:port][/path]`)
     return undefined
   }
-  const prefixed = match?.[1]?.toLowerCase()
+  // `oci://` is how Helm writes registries; it says nothing of the scheme.
+  const prefixed = match?.[1]?.toLowerCase().replace('oci', '') || undefined
   const chosen = scheme?.toLowerCase()
   if (prefixed !== undefined && chosen !== undefined && prefixed !== chosen) {
-    faults.push(`--storage-registry-scheme: given ${scheme}, but --storage-registry-repo begins with ${prefixed}://`)
+    faults.push(
+      `${nameOf('storage-registry-scheme')}: given ${scheme}, but ${nameOf('storage-registry-repo')} begins with ${prefixed}://`,
+    )
   }
   const either = prefixed ?? chosen
   return { host, pathPrefix, scheme: either === 'http' || either === 'https' ? either : undefined }
 }
 
-function checkRepository(entry: string, pathPrefix: string, faults: string[]): void {
+function checkRepository(
+  entry: string,
+  pathPrefix: string,
+  nameOf: (name: OptionName) => string,
+  faults: string[],
+): void {
   const name = entry.replace(/\/\*$/, '')
-  if (!(entry === '*' || isRepositoryName(name))) {
-    faults.push(`--storage-registry-repositories: given ${quote(entry)}, wanted repository names, or a path and /*`)
-  } else if (entry !== '*' && !isUnderPrefix(name, pathPrefix)) {
-    faults.push(
-      `--storage-registry-repositories: given ${quote(entry)}, which is not under the path ${quote(pathPrefix)} of --storage-registry-repo`,
-    )
+  const given = `${nameOf('storage-registry-repositories')}: given ${quote(entry)}`
+  if (!(entry === '*' || isRepositoryName(name))) faults.push(`${given}, wanted repository names, or a path and /*`)
+  else if (entry !== '*' && !isUnderPrefix(name, pathPrefix)) {
+    faults.push(`${given}, which is not under the path ${quote(pathPrefix)} of ${nameOf('storage-registry-repo')}`)
   }
 }

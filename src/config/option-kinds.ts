@@ -3,6 +3,7 @@
  * wanted is said to somebody who gave something else.
  */
 
+import { isIP } from 'node:net'
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 
@@ -39,10 +40,14 @@ export const text = {
 export const path = { ...text, wanted: 'a path', placeholder: 'PATH' } as const satisfies OptionKind
 
 export const host = {
-  schema: Type.String({ pattern: '^(?:[A-Za-z0-9._-]+|[0-9a-fA-F:.%]+)$' }),
+  schema: Type.String({ minLength: 1 }),
   wanted: 'a host name or an address without a port',
   placeholder: 'HOST',
-  read: (given) => given.replace(/^\[(.*)\]$/, '$1'),
+  read: (given) => {
+    const address = given.replace(/^\[(.*)\]$/, '$1')
+    const isName = /^[A-Za-z0-9._-]*[A-Za-z][A-Za-z0-9._-]*$/.test(address)
+    return isName || isIP(address) !== 0 ? address : undefined
+  },
 } as const satisfies OptionKind
 
 export const flag = {

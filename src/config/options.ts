@@ -32,8 +32,8 @@ export const options = {
   port: { kind: port, default: '8080', help: 'port to listen on; 0 picks a free one and prints it' },
   'listen-host': { kind: host, defaultHelp: 'all addresses', help: 'address to listen on' },
   storage: {
-    kind: choice('registry', 'local'),
-    defaultHelp: 'registry when --storage-registry-repo is given',
+    kind: choice('registry'),
+    default: 'registry',
     help: 'where the charts are',
   },
   'storage-registry-repo': {
@@ -43,7 +43,7 @@ export const options = {
   'storage-registry-scheme': {
     kind: choice('HTTP', 'HTTPS'),
     defaultHelp: 'HTTPS is tried, then HTTP',
-    help: 'how the registry is reached; credentials are not sent over HTTP that was only guessed',
+    help: 'how the registry is reached; credentials go over guessed HTTP to this machine only',
   },
   'storage-registry-config': {
     kind: path,

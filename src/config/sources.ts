@@ -2,11 +2,17 @@
 
 import { parseArgs } from 'node:util'
 import { parseDocument } from 'yaml'
+import { toLogText } from '../telemetry/redact.ts'
 import { environmentName, isOptionName, type OptionName, optionNames, options } from './options.ts'
 
+export interface GivenText {
+  readonly text: string
+  /** How to refer to it in a message: `--port`, `PORT`, `port in config.yaml`. */
+  readonly origin: string
+}
+
 export interface SourceTexts {
-  /** What was given, and how to refer to it in a message: `--port`, `PORT`, `port in config.yaml`. */
-  readonly texts: ReadonlyMap<OptionName, { readonly text: string; readonly origin: string }>
+  readonly texts: ReadonlyMap<OptionName, GivenText>
   /** One line each, without a full stop. */
   readonly faults: readonly string[]
 }
@@ -24,9 +30,14 @@ export function readCommandLine(args: readonly string[]): CommandLine {
     ['help', { type: 'boolean', short: 'h' }] as const,
     ['version', { type: 'boolean' }] as const,
   ])
-  const twoDashes = args.map((arg) => (/^-[a-z][a-z-]/.test(arg) ? `-${arg}` : arg))
-  const { tokens } = parseArgs({ args: twoDashes, options: known, strict: false, allowPositionals: true, tokens: true })
-  const texts = new Map<OptionName, { text: string; origin: string }>()
+  const { tokens } = parseArgs({
+    args: normalise(args, switches),
+    options: known,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  })
+  const texts = new Map<OptionName, GivenText>()
   const faults: string[] = []
   const seen = new Set<string>()
   for (const token of tokens) {
@@ -36,7 +47,7 @@ export function readCommandLine(args: readonly string[]): CommandLine {
     seen.add(token.name)
     if (token.name === 'help' || token.name === 'version') continue
     if (!isOptionName(token.name)) {
-      faults.push(`${token.rawName.slice(0, 80)}: unknown option; --help lists them`)
+      faults.push(`${toLogText(token.rawName, 80)}: unknown option; --help lists them`)
       continue
     }
     const text = token.value ?? (switches.includes(token.name) ? 'true' : undefined)
@@ -50,8 +61,25 @@ export function readCommandLine(args: readonly string[]): CommandLine {
   return { texts, faults, help: seen.has('help'), version: seen.has('version') }
 }
 
+/** One dash becomes two where an option stands, and a switch is joined with the word that follows it. */
+function normalise(args: readonly string[], switches: readonly string[]): string[] {
+  const normal: string[] = []
+  let wantsValue = false
+  for (const arg of args) {
+    const before = normal.at(-1) ?? ''
+    if (wantsValue) normal.push(arg)
+    else if (/^(?:true|false)$/i.test(arg) && switches.includes(before.slice(2)))
+      normal[normal.length - 1] = `${before}=${arg}`
+    else normal.push(/^-[a-z][a-z-]/.test(arg) ? `-${arg}` : arg)
+    const name = normal.at(-1)?.slice(2) ?? ''
+    wantsValue =
+      !wantsValue && normal.at(-1)?.startsWith('--') === true && isOptionName(name) && !switches.includes(name)
+  }
+  return normal
+}
+
 export function readEnvironment(environment: Readonly<Record<string, string | undefined>>): SourceTexts {
-  const texts = new Map<OptionName, { text: string; origin: string }>()
+  const texts = new Map<OptionName, GivenText>()
   for (const name of optionNames) {
     const origin = environmentName(name)
     const text = environment[origin]
@@ -62,7 +90,7 @@ export function readEnvironment(environment: Readonly<Record<string, string | un
 
 /** The content of the file of --config: a map from option names to scalars, or to lists where an option takes several. */
 export function readConfigFile(content: string, path: string): SourceTexts {
-  const texts = new Map<OptionName, { text: string; origin: string }>()
+  const texts = new Map<OptionName, GivenText>()
   const faults: string[] = []
   const document = parseDocument(content, { logLevel: 'error', prettyErrors: false })
   const [error] = document.errors
@@ -92,7 +120,7 @@ function joinLists(name: OptionName, before: string | undefined, text: string): 
   return before !== undefined && name === 'storage-registry-repositories' ? `${before},${text}` : text
 }
 
-/** What somebody gave, for a message: cut, and without control characters. */
+/** What somebody gave, for a message: cut, and without characters that a terminal would obey. */
 export function quote(given: string): string {
-  return JSON.stringify(given.length <= 80 ? given : `${given.slice(0, 80)}…`)
+  return JSON.stringify(toLogText(given, 80))
 }

@@ -5,6 +5,7 @@
  */
 
 import { tryParseJson } from '../lib/json.ts'
+import { limits } from '../limits.ts'
 import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts'
 import type { ImageManifest } from '../oci/manifest.ts'
 import { mediaTypes } from '../oci/media-types.ts'
@@ -44,7 +45,7 @@ export function skipped(reason: string): SkippedRecord {
 
 /**
  * The layers of a chart manifest, wherever they stand (layers are sorted by digest, so provenance may come first), or
- * the reason why the manifest is no chart's.
+ * the reason why the manifest is no chart's. Provenance over its bound is left out: nothing signed is that long.
  */
 export function findChartLayers(
   manifest: ImageManifest,
@@ -55,7 +56,8 @@ export function findChartLayers(
   const find = (type: string) => manifest.layers.find((layer) => layer.mediaType === type)
   const chart = find(mediaTypes.helmChart) ?? find(mediaTypes.helmChartLegacy)
   if (chart === undefined) return skipped('it has no chart layer')
-  const provenance = find(mediaTypes.helmProvenance)
+  const signed = find(mediaTypes.helmProvenance)
+  const provenance = signed !== undefined && signed.size <= limits.maxProvenanceBytes ? signed : undefined
   return {
     chart: { digest: chart.digest, size: chart.size },
     provenance: provenance && { digest: provenance.digest, size: provenance.size },
@@ -77,15 +79,13 @@ export function makeChartRecord(
   const cleaned = cleanMetadata(document)
   if ('fault' in cleaned) return skipped(cleaned.fault)
   const { metadata, dropped } = cleaned
-  if (Buffer.byteLength(`${metadata.name}-${metadata.version}.tgz.prov`) > MAX_FILE_NAME_BYTES) {
+  if (Buffer.byteLength(`${metadata.name}-${metadata.version}.tgz.prov`) > limits.maxFileNameBytes) {
     return skipped('its name and version make a file name that is too long')
   }
   if (dropped.length > 0) onDropped(dropped)
   const created = tryParseCreated(manifest.annotations.get('org.opencontainers.image.created'))
   return toRecord(metadata, created, layers)
 }
-
-const MAX_FILE_NAME_BYTES = 255
 
 function toRecord(
   metadata: ChartMetadata,
@@ -113,14 +113,21 @@ function toRecord(
  * the whole index unreadable.
  */
 export function tryParseCreated(text: string | undefined): string | undefined {
-  if (text === undefined || !/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/i.test(text)) {
-    return undefined
-  }
+  const match = /^(\d{4}-\d{2}-\d{2})T(?:[01]\d|2[0-3]):\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/i.exec(text ?? '')
+  const day = match?.[1]
+  // Date.parse takes the 30th of February for the 1st of March.
+  if (text === undefined || day === undefined || !isDay(day)) return undefined
   const time = Date.parse(text.toUpperCase())
   if (Number.isNaN(time)) return undefined
   const utc = new Date(time).toISOString()
   // A year outside of 0000 to 9999 has a sign in front and is no RFC 3339 any more.
   return utc.length === 24 ? utc.replace('.000Z', 'Z') : undefined
+}
+
+/** Whether the calendar has a day such as `2026-03-01`. */
+function isDay(day: string): boolean {
+  const time = Date.parse(`${day}T00:00:00Z`)
+  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(day)
 }
 
 /** A media type from outside, cut and stripped to what a log line can hold. */

@@ -1,6 +1,7 @@
 /** GET /charts/{name}-{version}.tgz and its .prov */
 
 import { Elysia, t } from 'elysia'
+import { limits } from '../limits.ts'
 import type { FoundFile } from '../repository/chart-files.ts'
 import { respondWithContent } from './content-response.ts'
 import { onlyGet } from './methods.ts'
@@ -13,15 +14,12 @@ export interface FileSource {
 
 const CONTENT_TYPES = { chart: 'application/gzip', provenance: 'application/pgp-signature' } as const
 
-/** A chart may have to come from the registry first: seconds, Bun's most. */
-const IDLE_SECONDS = 255
-
 export function chartsRoute(files: FileSource) {
   return new Elysia({ name: 'charts' })
     .get(
       '/charts/:file',
       async ({ params: { file }, request, server }) => {
-        server?.timeout(request, IDLE_SECONDS)
+        server?.timeout(request, limits.slowRequestIdleSeconds)
         const found = await files.find(file)
         const { kind, layer } = found
         return await respondWithContent(request, {

@@ -32,7 +32,6 @@ const table = {
   UPSTREAM_MALFORMED: { status: 502, message: 'The registry gave an answer that cannot be used.', temporary: true },
   DIGEST_MISMATCH: { status: 502, message: 'The registry sent other bytes than were promised.', temporary: true },
   BODY_TOO_LARGE: { status: 502, message: 'The registry sent more than can be taken.', temporary: false },
-  NAME_INVALID: { status: 400, message: 'This is no valid name.', temporary: false },
   STORAGE_FULL: { status: 503, message: 'There is no room to serve this now.', temporary: true },
 } as const satisfies Record<ErrorCode, PublicError>
 

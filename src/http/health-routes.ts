@@ -42,7 +42,7 @@ export function healthRoutes(readiness: Readiness) {
           versions: snapshot?.index.versions ?? 0,
           snapshotAgeSeconds: snapshotAgeSeconds ?? null,
           refresh: {
-            ok: status.error === undefined && problems.length === 0,
+            ok: snapshot !== undefined && status.error === undefined && problems.length === 0,
             error: status.error ?? null,
             problems: problems.map(({ repository, tag, reason }) => ({
               repository,

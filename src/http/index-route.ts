@@ -1,6 +1,7 @@
 /** GET /index.yaml */
 
 import { Elysia } from 'elysia'
+import { limits } from '../limits.ts'
 import type { Snapshot } from '../repository/snapshot.ts'
 import { respondWithContent } from './content-response.ts'
 import { onlyGet } from './methods.ts'
@@ -11,13 +12,10 @@ export interface FreshIndex {
   readonly snapshotAgeSeconds: number | undefined
 }
 
-/** A reader may wait for a refresh, and a large index takes its time over a slow line: seconds, Bun's most. */
-const IDLE_SECONDS = 255
-
 export function indexRoute(source: FreshIndex) {
   return new Elysia({ name: 'index' })
     .get('/index.yaml', async ({ request, server }) => {
-      server?.timeout(request, IDLE_SECONDS)
+      server?.timeout(request, limits.slowRequestIdleSeconds)
       const { index } = await source.fresh()
       return await respondWithContent(request, {
         etag: index.etag,

@@ -17,15 +17,6 @@ export function isDigest(text: string): text is Digest {
   return PATTERN.test(text)
 }
 
-/** @throws NAME_INVALID for anything else than a sha256 or sha512 digest. */
-export function parseDigest(text: string): Digest {
-  if (isDigest(text)) return text
-  throw new ChartRepoError(
-    'NAME_INVALID',
-    `Cannot use ${JSON.stringify(text.slice(0, 140))} as a digest: sha256 or sha512 is wanted`,
-  )
-}
-
 export function digestAlgorithm(digest: Digest): DigestAlgorithm {
   return digest.startsWith('sha256:') ? 'sha256' : 'sha512'
 }

@@ -2,7 +2,7 @@
  * Manifests and indexes as registries hand them out (OCI image spec 1.1, manifest.md and image-index.md).
  *
  * Parsing is tolerant where the spec is ("implementations MUST NOT generate an error on unknown properties") and
- * strict on what is used: every descriptor has a media type, a known digest and a size.
+ * strict on what is used: every descriptor has a media type, a digest of a known algorithm and a size.
  */
 
 import { type Static, Type } from '@sinclair/typebox'
@@ -60,14 +60,16 @@ export function parseManifest(bytes: Uint8Array, mediaType: string): ImageManife
     return {
       kind: 'image',
       config: toDescriptor(document.config),
-      layers: document.layers.map(toDescriptor),
+      layers: document.layers.filter(hasKnownDigest).map(toDescriptor),
       annotations: stringEntries(document.annotations),
     }
   }
   if (indexCheck.Check(document)) {
     return {
       kind: 'index',
-      children: document.manifests.filter((child) => child.platform === undefined).map(toDescriptor),
+      children: document.manifests
+        .filter((child) => child.platform === undefined && hasKnownDigest(child))
+        .map(toDescriptor),
     }
   }
   throw malformed('it is neither an image manifest nor an index')
@@ -75,6 +77,11 @@ export function parseManifest(bytes: Uint8Array, mediaType: string): ImageManife
 
 function isIndexType(mediaType: string): boolean {
   return mediaType === mediaTypes.ociIndex || mediaType === mediaTypes.dockerManifestList
+}
+
+/** What has another digest cannot be verified, so it is left out; whether it was needed shows where it is looked for. */
+function hasKnownDigest({ digest }: Static<typeof RawDescriptor>): boolean {
+  return isDigest(digest)
 }
 
 function toDescriptor(raw: Static<typeof RawDescriptor>): Descriptor {

@@ -4,6 +4,7 @@
  * Invariant: what cannot be read keeps the state it had. Only the registry's own word makes something disappear.
  */
 
+import { ChartRepoError } from '../errors.ts'
 import { compareText } from '../helm/version.ts'
 import { forEachConcurrently } from '../lib/limiter.ts'
 import { limits } from '../limits.ts'
@@ -25,7 +26,7 @@ const CATALOG = '*'
 
 /**
  * The listing after `previous`.
- * @throws when the repositories cannot be listed at all.
+ * @throws when the repositories cannot be listed, or the tags of none of them.
  */
 export async function crawl(
   context: CrawlContext,
@@ -42,11 +43,18 @@ export async function crawl(
   // After a listing that broke off, a repository that was not named may still be there.
   const inView = new Set(incomplete === undefined ? names : [...names, ...before.keys()])
   const after = new Map<string, RepositoryListing>()
+  const outages: Problem[] = []
   await forEachConcurrently(inView, limits.maxUpstreamRequests, async (repository) => {
     const pass = await crawlRepository(context, { repository, before: before.get(repository), now: listedAt, signal })
     problems.push(...pass.problems)
+    if (pass.failure?.transient === true) outages.push(pass.failure)
     if (pass.listing !== undefined) after.set(repository, pass.listing)
   })
+  // A list of repositories may be had without asking the registry: nothing was listed when no tags could be.
+  const [outage] = outages
+  if (outage !== undefined && outages.length === inView.size) {
+    throw new ChartRepoError('UPSTREAM_UNAVAILABLE', outage.reason, { retryable: true })
+  }
   failures.retainRepositories(new Set([CATALOG, ...inView]))
   const repositories = new Map([...after].sort(([a], [b]) => compareText(a, b)))
   return { listing: { listedAt, repositories }, problems }

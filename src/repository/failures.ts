@@ -5,6 +5,7 @@
 
 import { type ChartRepoError, describeError, isChartRepoError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
+import { limits } from '../limits.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Problem } from './catalog.ts'
 
@@ -47,7 +48,9 @@ export class Failures {
     const ofRepository = this.#failures.get(repository) ?? new Map<string, Failure>()
     if (ofRepository.get(tag)?.reason !== problem.reason)
       log.warn('cannot be read', { ...place, reason: problem.reason })
-    ofRepository.set(tag, { ...problem, retryAt: problem.transient ? 0 : clock.now() + pauseMs })
+    // A repository is listed at every pass whatever is wrong with it, unless it hangs.
+    const longest = tag === WHOLE && error.code !== 'UPSTREAM_TIMEOUT' ? 0 : pauseMs
+    ofRepository.set(tag, { ...problem, retryAt: clock.now() + Math.min(longest, pauseAfter(error, pauseMs)) })
     this.#failures.set(repository, ofRepository)
     return problem
   }
@@ -62,8 +65,8 @@ export class Failures {
     return this.#failures.get(repository)?.has(tag) ?? false
   }
 
-  /** The failure of a tag that is not worth another try yet. */
-  pending(repository: string, tag: string): Problem | undefined {
+  /** The failure of a repository or tag that is not worth another try yet. */
+  pending(repository: string, tag = WHOLE): Problem | undefined {
     const failure = this.#failures.get(repository)?.get(tag)
     if (failure === undefined || this.#options.clock.now() >= failure.retryAt) return undefined
     const { retryAt: _, ...problem } = failure
@@ -80,6 +83,12 @@ export class Failures {
   retainRepositories(names: ReadonlySet<string>): void {
     for (const repository of this.#failures.keys()) if (!names.has(repository)) this.#failures.delete(repository)
   }
+}
+
+/** Milliseconds for which a failure is left alone. */
+function pauseAfter(error: ChartRepoError, pauseMs: number): number {
+  if (error.code === 'UPSTREAM_TIMEOUT') return Math.min(limits.timeoutPauseMs, pauseMs)
+  return isTransient(error) ? 0 : pauseMs
 }
 
 function isTransient(error: ChartRepoError): boolean {

@@ -2,7 +2,8 @@
  * Keeps the snapshot fresh: one refresh at a time, shared by everybody who waits for it, the next snapshot swapped in
  * as a whole. An outage leaves the last good one in place, with its age.
  *
- * Invariant: nothing is published that was not complete. Until then there is no snapshot, and the reason why.
+ * Invariant: the first snapshot is published when everything was readable, refused for good, or late for as many rounds
+ * as are given to it; never when the list of repositories itself is late. Until then there is none, and the reason why.
  */
 
 import { ChartRepoError, describeError, isChartRepoError } from '../errors.ts'
@@ -33,23 +34,29 @@ export interface RefreshStatus {
   readonly problems: readonly Problem[]
 }
 
-/** After a failed refresh readers are answered at once for this long: the next one is unlikely to fare better. */
-const FAILURE_PAUSE_MS = 5_000
+/** A refresh that takes this many intervals is reported as a fault. */
+const OVERDUE_INTERVALS = 3
+const FIRST_CRAWL = 'the first crawl of the registry is under way'
 
 export class Refresher {
   readonly #options: RefresherOptions
   readonly #stopping = new AbortController()
+  readonly #stopped = Promise.withResolvers<never>()
   #listing: CatalogListing | undefined
   #snapshot: Snapshot | undefined
   #status: RefreshStatus = { error: undefined, problems: [] }
   #running: { readonly startedAt: number; readonly done: Promise<void> } | undefined
   #failedAt: number | undefined
   #firstRounds = 0
-  readonly #reportedCollisions = new Set<string>()
+  /** How many records there were at the last publication. */
+  #publishedRecords = 0
+  #reportedCollisions: ReadonlySet<string> = new Set()
   #loop: Promise<void> | undefined
 
   constructor(options: RefresherOptions) {
     this.#options = options
+    // Raced against, and of no interest by itself.
+    this.#stopped.promise.catch(() => undefined)
     if (options.initial !== undefined) this.#publish(options.initial)
   }
 
@@ -58,7 +65,13 @@ export class Refresher {
   }
 
   get status(): RefreshStatus {
-    return this.#status
+    const { error, problems } = this.#status
+    const seconds = Math.floor(
+      (this.#options.clock.now() - (this.#running?.startedAt ?? Number.POSITIVE_INFINITY)) / 1000,
+    )
+    const isOverdue =
+      this.#snapshot !== undefined && seconds * 1000 > OVERDUE_INTERVALS * this.#options.refreshIntervalMs
+    return { error: error ?? (isOverdue ? `a refresh has been under way for ${seconds} s` : undefined), problems }
   }
 
   /** Seconds since the listing behind the snapshot began. */
@@ -74,7 +87,9 @@ export class Refresher {
 
   /** Breaks off what is under way and resolves when nothing runs any more. */
   async stop(): Promise<void> {
-    this.#stopping.abort(new ChartRepoError('SNAPSHOT_MISSING', 'The server is stopping'))
+    const reason = new ChartRepoError('SNAPSHOT_MISSING', 'The server is stopping')
+    this.#stopping.abort(reason)
+    this.#stopped.reject(reason)
     await this.#loop
     await this.#running?.done
   }
@@ -85,10 +100,13 @@ export class Refresher {
    * @throws SNAPSHOT_MISSING when there is none yet.
    */
   async fresh(): Promise<Snapshot> {
-    if (this.#isStale() && !this.#isPaused()) {
+    if (this.#snapshot === undefined) {
+      // The rounds of a first crawl keep their distance; readers start none but the very first.
+      if (this.#running !== undefined || this.#firstRounds === 0) await this.#waitFor(this.#refresh())
+    } else if (this.#isStale() && !this.#isPaused()) {
       const refreshed = this.#refreshSince(this.#options.clock.now() - limits.freshSnapshotMs)
       // In an outage nobody is made to wait for what is likely to fail again.
-      if (this.#status.error === undefined || this.#snapshot === undefined) await this.#waitFor(refreshed)
+      if (this.#status.error === undefined) await this.#waitFor(refreshed)
     }
     if (this.#snapshot === undefined) throw this.#missing()
     return this.#snapshot
@@ -107,13 +125,15 @@ export class Refresher {
   }
 
   #isPaused(): boolean {
-    const pauseMs = Math.min(FAILURE_PAUSE_MS, this.#options.refreshIntervalMs)
+    const pauseMs = Math.min(limits.refreshPauseMs, this.#options.refreshIntervalMs)
     return this.#failedAt !== undefined && this.#options.clock.now() - this.#failedAt < pauseMs
   }
 
   #missing(): ChartRepoError {
-    const reason = this.#status.error ?? 'the first crawl of the registry is under way'
-    return new ChartRepoError('SNAPSHOT_MISSING', `There is no index yet: ${reason}`, { retryAfterMs: 5_000 })
+    const reason = this.#status.error ?? FIRST_CRAWL
+    return new ChartRepoError('SNAPSHOT_MISSING', `There is no index yet: ${reason}`, {
+      retryAfterMs: limits.refreshPauseMs,
+    })
   }
 
   /** Resolves after a refresh that began at `since` or later, whatever became of it. */
@@ -139,10 +159,11 @@ export class Refresher {
     if (signal.aborted) return
     try {
       // Not everything under way can be broken off at once; nobody waits for it once the server stops.
-      const { listing, problems } = await Promise.race([crawl(context, this.#listing, signal), whenAborted(signal)])
+      const { listing, problems } = await Promise.race([crawl(context, this.#listing, signal), this.#stopped.promise])
       this.#settle(listing, problems)
-      if (this.#status.error !== undefined) log.info('registry can be listed again')
-      this.#status = { error: this.#snapshot === undefined ? describeProblems(problems) : undefined, problems }
+      const error = this.#snapshot === undefined ? describeProblems(problems) : undefined
+      if (this.#status.error !== undefined && error === undefined) log.info('registry can be listed again')
+      this.#status = { error, problems }
       this.#failedAt = undefined
     } catch (error) {
       if (signal.aborted) return
@@ -171,18 +192,26 @@ export class Refresher {
     }
     const changed = this.#snapshot === undefined ? new Map(tagsOf(listing)) : findChanges(before, listing)
     this.#options.store.saveListing(listing.listedAt, changed)
-    if (changed.size > 0 || this.#snapshot === undefined) this.#publish(listing)
+    // A record may have come to be known for a tag that was listed before.
+    const learnt = this.#options.context.records.size !== this.#publishedRecords
+    if (changed.size > 0 || learnt || this.#snapshot === undefined) this.#publish(listing)
     else this.#snapshot = { ...this.#snapshot, listedAt: listing.listedAt }
   }
 
   #publish(listing: CatalogListing): void {
     this.#listing = listing
-    const snapshot = buildSnapshot(listing, this.#options.context.records)
+    const { records } = this.#options.context
+    const snapshot = buildSnapshot(listing, records)
+    this.#publishedRecords = records.size
     const { index, collisions } = snapshot
+    const reported = this.#reportedCollisions
+    const current = new Set<string>()
+    this.#reportedCollisions = current
     for (const { file, repository, hiddenRepository } of collisions) {
-      const key = `${file}\n${hiddenRepository}`
-      if (this.#reportedCollisions.has(key)) continue
-      this.#reportedCollisions.add(key)
+      const key = `${file}
+${hiddenRepository}`
+      current.add(key)
+      if (reported.has(key)) continue
       this.#options.log.warn('two repositories have the same chart version; the first in lexical order is listed', {
         file,
         listed: repository,
@@ -236,10 +265,6 @@ function isSame(a: Tags, b: Tags): boolean {
 function describeProblems(problems: readonly Problem[]): string | undefined {
   const first = problems.find(({ transient }) => transient)
   return first && `${problems.length} parts of the registry cannot be read yet; ${first.repository}: ${first.reason}`
-}
-
-function whenAborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
 }
 
 function stackOf(error: unknown): string | undefined {

@@ -7,12 +7,13 @@ import { type ManifestRecord, skipped } from '../helm/chart-record.ts'
 import { tryParseVersion } from '../helm/version.ts'
 import type { Clock } from '../lib/clock.ts'
 import { forEachConcurrently } from '../lib/limiter.ts'
+import { Watchdog } from '../lib/watchdog.ts'
 import { limits } from '../limits.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { ManifestReader, TagLister } from '../oci/ports.ts'
 import { isReferrerTag } from '../oci/reference.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { Problem, Records, RepositoryListing } from './catalog.ts'
+import type { Problem, Records, RepositoryListing, Tags } from './catalog.ts'
 import type { Examiner } from './examiner.ts'
 import type { Failures } from './failures.ts'
 
@@ -40,27 +41,54 @@ export interface PassResult {
   /** undefined when the repository is gone, or has never been readable. */
   readonly listing: RepositoryListing | undefined
   readonly problems: readonly Problem[]
+  /** Why the tags could not be listed at all. */
+  readonly failure?: Problem
 }
 
+/**
+ * The repository's next state. A repository that hangs is given up when nothing of it has been read for a while, and
+ * then left alone for longer, so that it does not hold up the others; what was read by then counts.
+ */
 export async function crawlRepository(context: PassContext, target: PassTarget): Promise<PassResult> {
-  const { registry, failures } = context
+  const { failures } = context
   const { repository, before, signal } = target
+  const pending = failures.pending(repository)
+  if (pending !== undefined) return { listing: before, problems: [pending], failure: pending }
+  const watchdog = new Watchdog(`Nothing more of ${repository} was answered`, limits.repositoryStallMs)
+  const calls = signal === undefined ? watchdog.signal : AbortSignal.any([signal, watchdog.signal])
   const problems: Problem[] = []
   try {
-    const listed = await registry.listTags(repository, { signal })
-    if (listed?.incomplete === undefined) failures.clear({ repository })
-    if (listed === undefined) return { listing: undefined, problems }
-    if (listed.incomplete !== undefined) problems.push(failures.note({ repository }, listed.incomplete))
-    // As with repositories: after a list that broke off, nothing follows from the absence of a tag.
-    const kept = listed.incomplete === undefined ? [] : (before?.tags.keys() ?? [])
-    const names = new Set([...listed.names, ...kept])
-    failures.retainTags(repository, names)
-    return { listing: await readTags(context, target, names, problems), problems }
+    const names = await listNames(context, { ...target, signal: calls }, problems)
+    if (names === undefined) return { listing: undefined, problems }
+    watchdog.reset()
+    const tags = await readTags(context, { ...target, signal: calls }, names, problems, watchdog)
+    if (signal?.aborted === true) throw signal.reason
+    if (watchdog.signal.aborted) problems.push(failures.note({ repository }, watchdog.signal.reason))
+    return { listing: { tags, checkedAt: target.now }, problems }
   } catch (error) {
     if (signal?.aborted === true) throw error
-    problems.push(failures.note({ repository }, error))
-    return { listing: before, problems }
+    const failure = failures.note({ repository }, error)
+    return { listing: before, problems: [failure], failure }
+  } finally {
+    watchdog.stop()
   }
+}
+
+/** The tags to look at; undefined when the repository is gone. */
+async function listNames(
+  { registry, failures }: PassContext,
+  { repository, before, signal }: PassTarget,
+  problems: Problem[],
+): Promise<ReadonlySet<string> | undefined> {
+  const listed = await registry.listTags(repository, { signal })
+  if (listed?.incomplete === undefined) failures.clear({ repository })
+  else problems.push(failures.note({ repository }, listed.incomplete))
+  if (listed === undefined) return undefined
+  // As with repositories: after a list that broke off, nothing follows from the absence of a tag.
+  const kept = listed.incomplete === undefined ? [] : (before?.tags.keys() ?? [])
+  const names = new Set([...listed.names, ...kept])
+  failures.retainTags(repository, names)
+  return names
 }
 
 async function readTags(
@@ -68,9 +96,10 @@ async function readTags(
   target: PassTarget,
   names: ReadonlySet<string>,
   problems: Problem[],
-): Promise<RepositoryListing> {
+  watchdog: Watchdog,
+): Promise<Tags> {
   const { failures } = context
-  const { repository, before, now, signal } = target
+  const { repository, before, signal } = target
   const tags = new Map<string, Digest | null>()
   await forEachConcurrently(names, limits.maxUpstreamRequests, async (tag) => {
     const known = before?.tags.get(tag)
@@ -82,12 +111,13 @@ async function readTags(
       if (digest !== undefined) tags.set(tag, digest)
       if (!wait) failures.clear({ repository, tag })
     } catch (error) {
-      if (signal?.aborted === true) throw error
-      problems.push(failures.note({ repository, tag }, error))
       if (known !== undefined) tags.set(tag, known)
+      // What was broken off says nothing of this tag: the caller says why.
+      if (signal?.aborted !== true) problems.push(failures.note({ repository, tag }, error))
     }
+    if (!wait) watchdog.reset()
   })
-  return { tags, checkedAt: now }
+  return tags
 }
 
 /** What the tag points to; null when its name says that it is no chart, undefined when it is gone. */

@@ -46,10 +46,12 @@ export class BlobCache {
   readonly #entries = new Map<Digest, Entry>()
   #totalBytes = 0
   readonly #hot = new LRUCache<Digest, Blob>({ maxSize: limits.maxHotBytes, sizeCalculation: (blob) => blob.size + 1 })
-  readonly #flights = new SingleFlight<Digest, Blob | undefined>()
+  /** By digest and size: who is told a wrong size of a blob must not get in the way of those who know the right one. */
+  readonly #flights = new SingleFlight<string, Blob | undefined>()
   readonly #fills = new Limiter(limits.maxBlobFills)
   readonly #memoryFills = new Limiter(limits.maxMemoryFills)
   #diskFault: string | undefined
+  #sweptAt = 0
 
   private constructor(options: BlobCacheOptions) {
     this.#options = options
@@ -60,7 +62,7 @@ export class BlobCache {
   static async open(options: BlobCacheOptions): Promise<BlobCache> {
     const cache = new BlobCache(options)
     try {
-      for (const { digest, size, usedAt } of await cache.#files.scan(options.clock.now())) {
+      for (const { digest, size, usedAt } of await cache.#files.scan()) {
         cache.#add(digest, { size, usedAt, touchedAt: usedAt, lentAt: 0, verified: undefined })
       }
     } catch (error) {
@@ -77,34 +79,41 @@ export class BlobCache {
   async open(blob: BlobSize, fetchBlob: FetchBlob): Promise<Blob | undefined> {
     const hot = this.#hot.get(blob.digest)
     if (hot !== undefined) {
+      if (hot.size !== blob.size) throw wrongSize(blob, hot.size)
       this.#use(blob.digest)
       return hot
     }
     return await this.#flights.run(
-      blob.digest,
+      `${blob.digest} ${blob.size}`,
       async () => (await this.#load(blob)) ?? (await this.#fills.run(() => this.#fill(blob, fetchBlob))),
     )
   }
 
-  /** From disk; undefined when it is not there or no longer what it was. */
+  /**
+   * From disk; undefined when it is not there or no longer what it was.
+   * @throws DIGEST_MISMATCH when it is there and has another size than `blob` says.
+   */
   async #load(blob: BlobSize): Promise<Blob | undefined> {
     const { digest } = blob
     try {
-      const stamp = await this.#files.stamp(blob)
-      if (stamp === undefined) {
+      const state = await this.#files.state(digest)
+      if (state === undefined) {
         this.#forget(digest)
         return undefined
       }
       // From here on it must not be evicted: it is about to be read.
-      this.#hold(blob)
-      if (this.#entries.get(digest)?.verified !== stamp && !(await this.#files.verify(digest))) {
+      const entry = this.#hold({ digest, size: state.size })
+      if (entry.verified !== state.stamp && !(await this.#files.verify(digest))) {
         this.#options.log.warn('cached blob was damaged; it is fetched again', { digest })
         this.#forget(digest)
         await this.#files.remove(digest)
         return undefined
       }
-      return await this.#lend(blob, stamp)
+      entry.verified = state.stamp
+      if (state.size !== blob.size) throw wrongSize(blob, state.size)
+      return await this.#lend(blob, state.stamp)
     } catch (error) {
+      if (error instanceof ChartRepoError) throw error
       this.#noteDiskFault(error)
       return undefined
     }
@@ -134,7 +143,8 @@ export class BlobCache {
     }
     if (this.#diskFault !== undefined) this.#options.log.info('cache directory can be written again')
     this.#diskFault = undefined
-    const lent = await this.#lend(blob, await this.#files.stamp(blob))
+    const state = await this.#files.state(blob.digest)
+    const lent = await this.#lend(blob, state?.stamp)
     await this.#evict()
     return lent
   }
@@ -204,6 +214,7 @@ export class BlobCache {
   }
 
   async #evict(): Promise<void> {
+    await this.#sweep()
     const lentSince = this.#options.clock.now() - limits.evictionGraceMs
     for (const [digest, entry] of this.#entries) {
       if (this.#totalBytes <= this.#options.maxBytes) return
@@ -218,6 +229,18 @@ export class BlobCache {
     }
   }
 
+  /** Now and then removes what killed processes left unfinished. */
+  async #sweep(): Promise<void> {
+    const now = this.#options.clock.now()
+    if (now - this.#sweptAt < limits.stalePartFileMs) return
+    this.#sweptAt = now
+    try {
+      await this.#files.sweep(now)
+    } catch (error) {
+      this.#noteDiskFault(error)
+    }
+  }
+
   #noteDiskFault(error: unknown): void {
     const code = diskFaultCode(error) ?? 'unknown'
     if (this.#diskFault !== code) {
@@ -229,4 +252,11 @@ export class BlobCache {
     }
     this.#diskFault = code
   }
+}
+
+function wrongSize({ digest, size }: BlobSize, actual: number): ChartRepoError {
+  return new ChartRepoError(
+    'DIGEST_MISMATCH',
+    `Cannot use blob ${digest}: it has ${actual} bytes, ${size} were promised`,
+  )
 }

@@ -5,8 +5,10 @@
  * Invariant: whatever is under a final name had its digest when it was written, at every instant, crash or not.
  */
 
+import type { Stats } from 'node:fs'
 import { mkdir, open, readdir, rename, stat, unlink, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { errorCode } from '../lib/error-code.ts'
 import { limits } from '../limits.ts'
 import { type Digest, digestAlgorithm, digestHex, isDigest } from '../oci/digest.ts'
 import { digestOf, VerifyingReader } from './verifying-reader.ts'
@@ -34,11 +36,11 @@ export class BlobFiles {
     return join(this.#dir, digestAlgorithm(digest), hex.slice(0, 2), hex)
   }
 
-  /** What tells this state of a blob's file from another; undefined when there is none of the right size. */
-  async stamp({ digest, size }: BlobSize): Promise<string | undefined> {
+  /** The size of a blob's file, and what tells this state of it from another; undefined when there is none. */
+  async state(digest: Digest): Promise<{ readonly size: number; readonly stamp: string } | undefined> {
     try {
-      const found = await stat(this.path(digest))
-      return found.size === size ? `${found.ino} ${found.mtimeMs}` : undefined
+      const { size, ino, mtimeMs } = await stat(this.path(digest))
+      return { size, stamp: `${ino} ${mtimeMs}` }
     } catch (error) {
       if (isAbsence(error)) return undefined
       throw error
@@ -85,28 +87,47 @@ export class BlobFiles {
     await utimes(this.path(digest), usedAt / 1000, usedAt / 1000)
   }
 
-  /** Every blob on disk, the least recently used first. Unfinished files that nobody can be writing any more are removed. */
-  async scan(now: number): Promise<readonly FoundBlob[]> {
+  /** Every blob on disk, the least recently used first. */
+  async scan(): Promise<readonly FoundBlob[]> {
     const found: FoundBlob[] = []
-    for (const entry of await listFiles(this.#dir)) {
-      const { mtimeMs, size } = await stat(entry.path)
-      const digest = `${entry.algorithm}:${entry.name}`
-      if (isDigest(digest)) found.push({ digest, size, usedAt: mtimeMs })
-      else if (entry.name.endsWith('.part') && now - mtimeMs > limits.stalePartFileMs) await removeFile(entry.path)
+    for (const { digest, path } of await this.#list()) {
+      const file = await tryStat(path)
+      if (isDigest(digest) && file?.isFile() === true) found.push({ digest, size: file.size, usedAt: file.mtimeMs })
     }
     return found.sort((a, b) => a.usedAt - b.usedAt)
   }
-}
 
-async function listFiles(dir: string): Promise<{ algorithm: string; name: string; path: string }[]> {
-  const files: { algorithm: string; name: string; path: string }[] = []
-  for (const algorithm of ['sha256', 'sha512']) {
-    for (const shard of await readDirectory(join(dir, algorithm))) {
-      const shardPath = join(dir, algorithm, shard)
-      for (const name of await readDirectory(shardPath)) files.push({ algorithm, name, path: join(shardPath, name) })
+  /** Removes unfinished files that nobody can be writing any more. */
+  async sweep(now: number): Promise<void> {
+    for (const { digest, path } of await this.#list()) {
+      if (isDigest(digest) || !path.endsWith('.part')) continue
+      const file = await tryStat(path)
+      if (file !== undefined && now - file.mtimeMs > limits.stalePartFileMs) await removeFile(path)
     }
   }
-  return files
+
+  /** All files; `digest` is what their place and name would say. */
+  async #list(): Promise<{ readonly digest: string; readonly path: string }[]> {
+    const files: { digest: string; path: string }[] = []
+    for (const algorithm of ['sha256', 'sha512']) {
+      for (const shard of await readDirectory(join(this.#dir, algorithm))) {
+        const names = await readDirectory(join(this.#dir, algorithm, shard))
+        for (const name of names)
+          files.push({ digest: `${algorithm}:${name}`, path: join(this.#dir, algorithm, shard, name) })
+      }
+    }
+    return files
+  }
+}
+
+/** undefined for what vanished since it was listed, and for a link that leads nowhere. */
+async function tryStat(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path)
+  } catch (error) {
+    if (isAbsence(error)) return undefined
+    throw error
+  }
 }
 
 /** The names in a directory; none where there is no such directory yet. */
@@ -128,7 +149,7 @@ async function removeFile(path: string): Promise<void> {
 }
 
 function isAbsence(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+  return ['ENOENT', 'ENOTDIR'].includes(errorCode(error))
 }
 
 /** A rename is only durable once its directory is. */

@@ -17,7 +17,7 @@ import { diskFaultCode } from './disk-fault.ts'
 export type StoredTags = ReadonlyMap<string, Digest | null>
 
 export interface StoredCatalog {
-  /** When the last complete listing began, in milliseconds since the epoch; undefined before the first. */
+  /** When the last published listing began, in milliseconds since the epoch; undefined before the first. */
   readonly listedAt: number | undefined
   readonly repositories: ReadonlyMap<string, StoredTags>
   readonly records: ReadonlyMap<Digest, ManifestRecord>
@@ -163,13 +163,16 @@ function openDatabase(path: string): Database {
   try {
     // Another process may hold the lock for a moment; without a time-out that is an error at once.
     db.run('PRAGMA busy_timeout = 2000')
-    const tables = db.query<{ count: number }, []>('SELECT count(*) AS count FROM sqlite_master').get()?.count ?? 0
-    if (tables === 0) {
-      db.run('PRAGMA journal_mode = WAL')
-      db.transaction(() => db.run(SCHEMA))()
-    } else if (pragma(db, 'application_id') !== APPLICATION_ID || pragma(db, 'user_version') !== SCHEMA_VERSION) {
+    // Servers that start at the same time must not both find the file empty.
+    const createTables = db.transaction(() => {
+      const tables = db.query<{ count: number }, []>('SELECT count(*) AS count FROM sqlite_master').get()?.count ?? 0
+      if (tables === 0) db.run(SCHEMA)
+    })
+    createTables.immediate()
+    if (pragma(db, 'application_id') !== APPLICATION_ID || pragma(db, 'user_version') !== SCHEMA_VERSION) {
       throw new ForeignFileError()
     }
+    db.run('PRAGMA journal_mode = WAL')
     // A crash of the machine may lose the last transactions, never the file: good enough for what can be rebuilt.
     db.run('PRAGMA synchronous = NORMAL')
     return db

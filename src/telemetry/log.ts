@@ -46,14 +46,22 @@ function causeOf(error: unknown): unknown {
 }
 
 function renderJson(time: string, level: LogLevel, message: string, fields: LogFields): string {
-  return `${JSON.stringify({ time, level, msg: message, ...fields })}\n`
+  const cut = (_key: string, value: unknown) => (typeof value === 'string' ? toWholeText(value) : value)
+  return `${JSON.stringify({ time, level, msg: message, ...fields }, cut)}\n`
+}
+
+/** Stacks are the longest texts that are wanted whole; what comes from outside may be of any length. */
+const MAX_TEXT_LENGTH = 4000
+
+function toWholeText(text: string): string {
+  return text.length <= MAX_TEXT_LENGTH ? text : `${text.slice(0, MAX_TEXT_LENGTH)}…`
 }
 
 function renderText(time: string, level: LogLevel, message: string, fields: LogFields): string {
-  let line = `${time} ${level.padEnd(5)} ${toLogText(message, 2000)}`
+  let line = `${time} ${level.padEnd(5)} ${toLogText(message, MAX_TEXT_LENGTH)}`
   for (const [key, value] of Object.entries(fields)) {
     if (value === undefined) continue
-    const text = toLogText(String(value), 2000)
+    const text = toLogText(String(value), MAX_TEXT_LENGTH)
     line += ` ${key}=${/^[^\s"=]+$/.test(text) ? text : JSON.stringify(text)}`
   }
   return `${line}\n`

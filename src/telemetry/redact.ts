@@ -3,7 +3,9 @@
 export function redactUrl(url: URL | string): string {
   const parsed = typeof url === 'string' ? URL.parse(url) : url
   if (parsed === null) return '(no URL)'
-  return `${parsed.protocol}//${parsed.host}${parsed.pathname}${parsed.search === '' ? '' : '?…'}`
+  // A realm or a redirect may be of any length.
+  const path = toLogText(parsed.pathname, 300)
+  return `${parsed.protocol}//${parsed.host}${path}${parsed.search === '' ? '' : '?…'}`
 }
 
 /** Text from outside made fit for one line of a log: control characters replaced, cut at `maxLength`. */

@@ -5,20 +5,19 @@
  * goes away while the server runs leaves the credentials that were read last in force, and says so once.
  */
 
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { ChartRepoError, describeError } from '../errors.ts'
+import { errorCode } from '../lib/error-code.ts'
+import { readSmallFile } from '../lib/small-file.ts'
 import { limits } from '../limits.ts'
 import { errorFields, type Log } from '../telemetry/log.ts'
 import { type Credential, type CredentialEntry, findCredential, parseCredentials } from './credentials.ts'
-import { errorCode } from './transport.ts'
 
 export interface CredentialSource {
   find(host: string, repository: string): Credential | undefined
   /** Changes whenever the credentials do, so that what was obtained with older ones is not used on. */
   readonly revision: number
 }
-
-export const noCredentials: CredentialSource = { find: () => undefined, revision: 0 }
 
 export interface CredentialsFileOptions {
   readonly path: string
@@ -91,24 +90,21 @@ class FileCredentials implements CredentialSource {
   }
 
   #load(stamp: string): void {
-    const text = this.#readText()
-    try {
-      this.#entries = parseCredentials(text)
-    } catch (error) {
-      throw this.#invalid(describeError(error))
-    }
+    const { path, log } = this.#options
+    const text = this.#attempt('it ', () => readSmallFile(path, limits.maxCredentialsBytes))
+    const { entries, namesHelpers } = this.#attempt('', () => parseCredentials(text))
+    if (namesHelpers) log.warn('credential helpers are not asked; only what "auths" has itself is used', { file: path })
+    this.#entries = entries
     this.#stamp = stamp
     this.#revision += 1
   }
 
-  #readText(): string {
-    const { path } = this.#options
+  #attempt<T>(subject: string, step: () => T): T {
     try {
-      if (statSync(path).size <= limits.maxCredentialsBytes) return readFileSync(path, 'utf8')
-    } catch (cause) {
-      throw this.#invalid(`it cannot be read (${errorCode(cause)})`, cause)
+      return step()
+    } catch (error) {
+      throw this.#invalid(`${subject}${describeError(error)}`)
     }
-    throw this.#invalid(`it is larger than ${limits.maxCredentialsBytes} bytes`)
   }
 
   #invalid(fault: string, cause?: unknown): ChartRepoError {

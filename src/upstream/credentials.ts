@@ -38,13 +38,24 @@ type AuthEntry = Static<typeof AuthEntry>
 /** Docker pads old entries with them. */
 const TRAILING_NULS = new RegExp(`${String.fromCharCode(0)}+$`)
 
-const CredentialsFile = Type.Object({ auths: Type.Record(Type.String(), Type.Unknown()) })
+const CredentialsFile = Type.Object({
+  auths: Type.Record(Type.String(), Type.Unknown()),
+  credsStore: Type.Optional(Type.Unknown()),
+  credHelpers: Type.Optional(Type.Unknown()),
+})
+
+export interface ParsedCredentials {
+  /** The most specific first (Kubernetes sorts keys in reverse string order). */
+  readonly entries: readonly CredentialEntry[]
+  /** Whether the file leaves credentials to helper programs, which are not asked. */
+  readonly namesHelpers: boolean
+}
 
 /**
- * The entries of a file, the most specific first (Kubernetes sorts keys in reverse string order).
+ * The entries of a file.
  * @throws CONFIG_INVALID whose message is the fault, such as `it is no JSON`, and never the content.
  */
-export function parseCredentials(text: string): readonly CredentialEntry[] {
+export function parseCredentials(text: string): ParsedCredentials {
   const document = tryParseJson(text)
   if (document === undefined) throw invalid('it is no JSON')
   if (!Value.Check(CredentialsFile, document)) throw invalid('it has no object "auths"')
@@ -55,7 +66,8 @@ export function parseCredentials(text: string): readonly CredentialEntry[] {
     if (credential !== undefined) entries.push({ ...parseKey(key), credential })
   }
   const order = ({ hostname, port, path }: CredentialEntry) => `${hostname}:${port}${path}`
-  return entries.sort((a, b) => (order(a) < order(b) ? 1 : -1))
+  entries.sort((a, b) => (order(a) < order(b) ? 1 : -1))
+  return { entries, namesHelpers: document.credsStore !== undefined || document.credHelpers !== undefined }
 }
 
 /**
@@ -87,7 +99,13 @@ function parseKey(key: string): Pick<CredentialEntry, 'hostname' | 'port' | 'pat
 
 function splitHost(host: string): { hostname: string; port: string } {
   const match = /^(\[[^\]]*\]|[^:]*)(?::(\d*))?$/.exec(host)
-  return { hostname: match?.[1] ?? host, port: match?.[2] ?? '' }
+  const hostname = match?.[1] ?? host
+  // One IPv6 address has many spellings.
+  const isIpv6 = hostname.startsWith('[')
+  return {
+    hostname: isIpv6 ? (URL.parse(`http://${hostname}`)?.hostname ?? hostname) : hostname,
+    port: match?.[2] ?? '',
+  }
 }
 
 function matchesHost(pattern: string, hostname: string): boolean {

@@ -7,6 +7,7 @@
 
 import { ChartRepoError } from '../errors.ts'
 import { tryParseJson } from '../lib/json.ts'
+import { parseRetryAfter } from '../lib/retry-after.ts'
 import { redactUrl } from '../telemetry/redact.ts'
 
 export interface HttpCall {
@@ -42,7 +43,9 @@ export async function toStatusError(call: HttpCall, response: Response): Promise
   if (status === 401 || status === 403) return new ChartRepoError('UPSTREAM_DENIED', message, { status })
   if (status === 404) return new ChartRepoError('UPSTREAM_UNKNOWN', message, { status })
   if (status === 408 || status === 429 || status >= 500) {
-    return new ChartRepoError('UPSTREAM_UNAVAILABLE', message, { status, retryable: true })
+    const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), Date.now())
+    const options = { status, retryable: true, ...(retryAfterMs !== undefined && { retryAfterMs }) }
+    return new ChartRepoError('UPSTREAM_UNAVAILABLE', message, options)
   }
   return new ChartRepoError('UPSTREAM_MALFORMED', message, { status })
 }

@@ -163,7 +163,13 @@ function pull(repository: string): string {
   return `repository:${repository}:pull`
 }
 
-/** Whether an error answer has an OCI error document. The answer itself stays readable. */
+/**
+ * Whether a 404 is the registry's own: an OCI error document with one of the spec's codes for things that are not there,
+ * or Harbor's. The answer itself stays readable.
+ */
 async function isRegistrysOwn(response: Response): Promise<boolean> {
-  return (await readErrorCodes(response.clone())) !== undefined
+  const codes = (await readErrorCodes(response.clone())) ?? []
+  return codes.some((code) =>
+    /^(?:NAME|MANIFEST|BLOB|TAG|REPOSITORY)_(?:UNKNOWN|INVALID)$|^(?:[A-Z]+_)?NOT_FOUND$/.test(code),
+  )
 }

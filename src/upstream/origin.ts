@@ -5,10 +5,10 @@
  * because somebody in between can make HTTPS fail.
  */
 
-import { ChartRepoError, describeError } from '../errors.ts'
+import { ChartRepoError, describeError, isChartRepoError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Send } from './http-call.ts'
-import { errorCode } from './transport.ts'
+import { isLoopbackHost } from './network-address.ts'
 
 export interface RegistryAddress {
   /** `host[:port]` as configured. */
@@ -20,6 +20,8 @@ export interface RegistryAddress {
 export interface RegistryOrigin {
   readonly url: URL
   readonly sendCredentials: boolean
+  /** HTTPS failed and HTTP did not: that may be different in a while. */
+  readonly guessed: boolean
 }
 
 /** Docker Hub's name and its API's host differ. */
@@ -33,13 +35,14 @@ export function apiHost(host: string): string {
  */
 export async function findOrigin(send: Send, address: RegistryAddress): Promise<RegistryOrigin> {
   const host = apiHost(address.host)
-  if (address.scheme !== undefined) return { url: new URL(`${address.scheme}://${host}`), sendCredentials: true }
+  if (address.scheme !== undefined)
+    return { url: new URL(`${address.scheme}://${host}`), sendCredentials: true, guessed: false }
   const https = new URL(`https://${host}`)
   const http = new URL(`http://${host}`)
   let refusal: unknown
   try {
     await ask(send, https)
-    return { url: https, sendCredentials: true }
+    return { url: https, sendCredentials: true, guessed: false }
   } catch (error) {
     // A server that speaks TLS, only not with a certificate that is trusted, is no reason to go on without TLS.
     if (isCertificateFault(error)) throw error
@@ -50,7 +53,7 @@ export async function findOrigin(send: Send, address: RegistryAddress): Promise<
     const location = URL.parse(response.headers.get('location') ?? '', http)
     if (location?.protocol === 'https:' && location.hostname === http.hostname) throw refusal
     if (response.ok || response.status === 401 || response.status === 403) {
-      return { url: http, sendCredentials: isLoopbackHost(http.hostname) }
+      return { url: http, sendCredentials: isLoopbackHost(http.hostname), guessed: true }
     }
     throw new ChartRepoError('UPSTREAM_UNAVAILABLE', `GET ${http.origin}/v2/ was answered ${response.status}`, {
       retryable: true,
@@ -69,20 +72,5 @@ function ask(send: Send, origin: URL): Promise<Response> {
 }
 
 function isCertificateFault(error: unknown): boolean {
-  const code = errorCode(error instanceof Error ? error.cause : undefined)
-  return /CERT|UNABLE_TO|SELF_SIGNED/.test(code)
-}
-
-export function isLoopbackHost(hostname: string): boolean {
-  const host = hostname.replace(/\.$/, '')
-  return host === 'localhost' || host.endsWith('.localhost') || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host)
-}
-
-const PRIVATE_IPV4 =
-  /^(?:0|10|192\.168|169\.254|172\.(?:1[6-9]|2\d|3[01])|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\.(?:\d+\.)*\d+$/
-
-/** An address literal that the public Internet does not route: loopback, private, link-local, unspecified. */
-export function isPrivateHost(hostname: string): boolean {
-  const host = hostname.replace(/\.$/, '')
-  return isLoopbackHost(host) || /^\[(?:::|f[cd]|fe[89ab])/i.test(host) || PRIVATE_IPV4.test(host)
+  return isChartRepoError(error) && /CERT|UNABLE_TO|SELF_SIGNED/.test(error.runtimeCode ?? '')
 }

@@ -6,6 +6,7 @@
 import { ChartRepoError, describeError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
+import { limits } from '../limits.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Descriptor } from '../oci/manifest.ts'
 import type { CallOptions, ChartRegistry, FetchedManifest, Listing } from '../oci/ports.ts'
@@ -34,8 +35,9 @@ export interface RemoteRegistryOptions {
 
 export class RemoteRegistry implements ChartRegistry {
   readonly #options: RemoteRegistryOptions
+  readonly #warned = new Set<string>()
   readonly #connecting = new SingleFlight<'connect', HttpRegistry>()
-  #connected: HttpRegistry | undefined
+  #connected: { readonly registry: HttpRegistry; readonly until: number } | undefined
 
   constructor(options: RemoteRegistryOptions) {
     this.#options = options
@@ -50,11 +52,21 @@ export class RemoteRegistry implements ChartRegistry {
     const inView = catalog.names.filter(
       (name) => isUnderPrefix(name, pathPrefix) && (paths.length === 0 || paths.some((path) => name.startsWith(path))),
     )
+    if (inView.length === 0 && catalog.incomplete === undefined) {
+      this.#warnOnce(
+        'nothing that the registry lists is in view',
+        paths.map((path) => `${path}*`).join(' ') || pathPrefix,
+      )
+    }
     return { names: [...new Set([...named, ...inView])], incomplete: catalog.incomplete }
   }
 
   async listTags(repository: string, options?: CallOptions): Promise<Listing | undefined> {
-    return await (await this.#connect()).listTags(repository, options)
+    const tags = await (await this.#connect()).listTags(repository, options)
+    if (tags === undefined && this.#options.repositories.includes(repository)) {
+      this.#warnOnce('the registry does not have a repository that was named', repository)
+    }
+    return tags
   }
 
   async resolveTag(repository: string, tag: string, options?: CallOptions): Promise<Digest | undefined> {
@@ -85,6 +97,13 @@ export class RemoteRegistry implements ChartRegistry {
     return await (await this.#connect()).openBlob(repository, blob, options)
   }
 
+  /** Most likely a slip of whoever configured this: worth a line, not one per refresh. */
+  #warnOnce(message: string, view: string): void {
+    if (this.#warned.has(`${message} ${view}`)) return
+    this.#warned.add(`${message} ${view}`)
+    this.#options.log.warn(message, { view })
+  }
+
   async #listCatalog(options?: CallOptions): Promise<Listing> {
     try {
       return await (await this.#connect()).listCatalog(options)
@@ -107,14 +126,16 @@ export class RemoteRegistry implements ChartRegistry {
     }
   }
 
-  /** Found once; as long as it is not found, every call tries anew. */
+  /** Found once, or as long as a guess is good for; as long as it is not found, every call tries anew. */
   #connect(): Promise<HttpRegistry> {
-    if (this.#connected !== undefined) return Promise.resolve(this.#connected)
+    if (this.#connected !== undefined && this.#options.clock.now() < this.#connected.until) {
+      return Promise.resolve(this.#connected.registry)
+    }
     return this.#connecting.run('connect', async () => {
       const { address, pathPrefix, credentials, transport, clock, log } = this.#options
       const attempt = withCallLog(createTransport(transport), log)
-      const { url, sendCredentials } = await findOrigin(attempt, address)
-      log.info('registry found', { registry: url.origin })
+      const { url, sendCredentials, guessed } = await findOrigin(attempt, address)
+      if (address.scheme === undefined) log.info('registry found', { registry: url.origin })
       if (!sendCredentials && credentials.find(address.host, pathPrefix) !== undefined) {
         log.warn('credentials are not sent: plain HTTP was only guessed; --storage-registry-scheme=HTTP allows it', {
           registry: url.origin,
@@ -130,8 +151,9 @@ export class RemoteRegistry implements ChartRegistry {
           clock,
         }),
       )
-      this.#connected = new HttpRegistry(send, url)
-      return this.#connected
+      const registry = new HttpRegistry(send, url)
+      this.#connected = { registry, until: guessed ? clock.now() + limits.guessedOriginMs : Number.POSITIVE_INFINITY }
+      return registry
     })
   }
 }

@@ -13,7 +13,7 @@ import { limits } from '../limits.ts'
 import { redactUrl } from '../telemetry/redact.ts'
 import type { Credential } from './credentials.ts'
 import { describeCall, type HttpCall, type Send, toStatusError } from './http-call.ts'
-import { isPrivateHost } from './origin.ts'
+import { isLinkLocalHost, isPrivateHost } from './network-address.ts'
 
 const TokenAnswer = Type.Object({
   token: Type.Optional(Type.String()),
@@ -65,11 +65,9 @@ function parseRealm(text: string, registryOrigin: URL): URL {
   if (registryOrigin.protocol === 'https:' && realm.protocol === 'http:') {
     throw malformed(`is on HTTPS but names a token server on plain HTTP, ${redactUrl(realm)}`)
   }
-  if (
-    realm.hostname !== registryOrigin.hostname &&
-    isPrivateHost(realm.hostname) &&
-    !isPrivateHost(registryOrigin.hostname)
-  ) {
+  const isOtherHost = realm.hostname !== registryOrigin.hostname
+  const isOutside = isPrivateHost(realm.hostname) && !isPrivateHost(registryOrigin.hostname)
+  if (isOtherHost && (isOutside || isLinkLocalHost(realm.hostname))) {
     throw malformed(`names a token server at a private address, ${redactUrl(realm)}`)
   }
   return realm
@@ -111,7 +109,9 @@ function parseAnswer(text: string, call: HttpCall): BearerToken {
   if (value === undefined || !/^[\x21-\x7e]+$/.test(value)) {
     throw malformed(`has a token server whose answer to ${describeCall(call)} holds no usable token`)
   }
-  const seconds = isTokenAnswer.Check(answer) ? Number(answer.expires_in) : 0
+  const lifetime = isTokenAnswer.Check(answer) ? answer.expires_in : undefined
+  // Some servers send it as text.
+  const seconds = typeof lifetime === 'number' || typeof lifetime === 'string' ? Number(lifetime) : 0
   return { value, lifetimeSeconds: Math.max(seconds || 0, DEFAULT_LIFETIME_SECONDS) }
 }
 

@@ -4,8 +4,9 @@
  * Redirects are handed out, not followed, and bodies are never decompressed: digests are of the bytes as sent.
  */
 
-import { ChartRepoError, describeError } from '../errors.ts'
+import { ChartRepoError } from '../errors.ts'
 import { readBoundedBody } from '../lib/bounded-body.ts'
+import { errorCode } from '../lib/error-code.ts'
 import { Limiter } from '../lib/limiter.ts'
 import { limits } from '../limits.ts'
 import { describeCall, type HttpCall, type Send } from './http-call.ts'
@@ -31,13 +32,8 @@ export function createTransport(options: TransportOptions): Send {
 
   async function attempt(call: HttpCall): Promise<Response> {
     const controller = new AbortController()
-    const abort = (ms: number) => () =>
-      controller.abort(
-        new ChartRepoError('UPSTREAM_TIMEOUT', `${describeCall(call)} had no answer within ${ms / 1000} s`, {
-          retryable: true,
-        }),
-      )
-    const timer = setTimeout(abort(attemptTimeoutMs), attemptTimeoutMs)
+    const giveUp = () => controller.abort(timeout(describeCall(call), attemptTimeoutMs))
+    const timer = setTimeout(giveUp, attemptTimeoutMs)
     try {
       const response = await fetch(call.url, {
         method: call.method,
@@ -51,7 +47,7 @@ export function createTransport(options: TransportOptions): Send {
       if (call.method === 'HEAD' || response.body === null) return response
       if (!response.ok) return await readErrorBody(response)
       if (call.maxBodyBytes === undefined) {
-        return new Response(guardStalls(response.body, abort(stallTimeoutMs), stallTimeoutMs), response)
+        return new Response(guardStream(response, controller, call, stallTimeoutMs), response)
       }
       const bytes = await readBoundedBody(response, call.maxBodyBytes, `the answer to ${describeCall(call)}`)
       return new Response(bytes, response)
@@ -79,48 +75,69 @@ async function readErrorBody(response: Response): Promise<Response> {
   return new Response(bytes.byteLength === 0 ? null : bytes, response)
 }
 
-/** `body`, given up when it is silent for too long. Time counts only while somebody is reading. */
-function guardStalls(
-  body: ReadableStream<Uint8Array>,
-  abort: () => void,
+/** The body, given up when it is silent for too long (time counts only while somebody is reading) or takes too long in all. */
+function guardStream(
+  response: Response,
+  controller: AbortController,
+  call: HttpCall,
   stallTimeoutMs: number,
 ): ReadableStream<Uint8Array> {
-  const reader = body.getReader()
+  const reader = (response.body ?? new Blob().stream()).getReader()
+  const what = describeCall(call)
+  const abort = (ms: number) => () => controller.abort(timeout(what, ms))
+  const bytes = Number(response.headers.get('content-length') ?? Number.POSITIVE_INFINITY)
+  const neededMs = limits.streamStartMs + (bytes * 1000) / limits.minStreamBytesPerSecond
+  const overallMs = Math.min(limits.streamTimeoutMs, neededMs || limits.streamTimeoutMs)
+  const overall = setTimeout(abort(overallMs), overallMs)
   return new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const timer = setTimeout(abort, stallTimeoutMs)
+    async pull(stream) {
+      const stall = setTimeout(abort(stallTimeoutMs), stallTimeoutMs)
       try {
         const { done, value } = await reader.read()
-        if (done) controller.close()
-        else controller.enqueue(value)
+        if (!done) return stream.enqueue(value)
+        clearTimeout(overall)
+        stream.close()
+      } catch (error) {
+        clearTimeout(overall)
+        // As in an attempt: the runtime's own words are not passed on.
+        throw controller.signal.aborted ? controller.signal.reason : toTransportError(error, call)
       } finally {
-        clearTimeout(timer)
+        clearTimeout(stall)
       }
     },
-    cancel: (reason) => reader.cancel(reason),
+    cancel: (reason) => {
+      clearTimeout(overall)
+      return reader.cancel(reason)
+    },
+  })
+}
+
+function timeout(what: string, ms: number): ChartRepoError {
+  return new ChartRepoError('UPSTREAM_TIMEOUT', `${what} was not answered within ${Math.round(ms / 100) / 10} s`, {
+    retryable: true,
+  })
+}
+
+function brokenOff(what: string, code: string): ChartRepoError {
+  return new ChartRepoError('UPSTREAM_UNAVAILABLE', `${what} failed: ${explain(code)}`, {
+    runtimeCode: code,
+    retryable: !PERMANENT.test(code),
   })
 }
 
 /** Failures that no second attempt mends: names, certificates, and addresses that fetch does not take. */
 const PERMANENT = /CERT|TLS|SSL|UNABLE_TO|INVALID_URL|UnsupportedProtocol|UnsupportedProxyProtocol/i
 
-/** What fetch threw, by its code; the caller's own abort reason is passed on as it is. */
+/**
+ * What fetch threw, by its code alone: its own messages quote addresses, and those of object storage carry signatures.
+ * The caller's own abort reason is passed on as it is.
+ */
 function toTransportError(error: unknown, call: HttpCall): unknown {
   if (error instanceof ChartRepoError || call.signal?.aborted === true) return error
-  const code = errorCode(error)
-  return new ChartRepoError(
-    'UPSTREAM_UNAVAILABLE',
-    `${describeCall(call)} failed: ${explain(code) ?? describeError(error)}`,
-    { cause: error, retryable: !PERMANENT.test(code) },
-  )
+  return brokenOff(describeCall(call), errorCode(error))
 }
 
-export function errorCode(error: unknown): string {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return ''
-  return typeof error.code === 'string' ? error.code : ''
-}
-
-function explain(code: string): string | undefined {
+function explain(code: string): string {
   if (/SELF_SIGNED|UNABLE_TO_GET_ISSUER|UNABLE_TO_VERIFY/.test(code)) {
     return `its certificate is not from a trusted authority (${code}); --storage-registry-ca-file names one`
   }
@@ -128,5 +145,6 @@ function explain(code: string): string | undefined {
   if (code === 'ECONNREFUSED' || code === 'ConnectionRefused') return 'nothing listens there (connection refused)'
   if (code === 'ENOTFOUND') return 'the host name does not resolve'
   if (code === 'ECONNRESET') return 'the connection was broken off'
-  return undefined
+  if (code === 'EPROTO') return 'the other side does not speak TLS (EPROTO)'
+  return code === '' ? 'the answer is not HTTP' : code
 }

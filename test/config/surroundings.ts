@@ -16,7 +16,7 @@ export function readGiven(
     environment,
     readFile: (path) => {
       const content = files[path]
-      if (content === undefined) throw new Error('which cannot be read (ENOENT)')
+      if (content === undefined) throw new Error('cannot be read (ENOENT)')
       return content
     },
     platformCacheDir: '/platform/cache',

@@ -8,7 +8,7 @@ import { waitFor } from '../stand/wait-for.ts'
 import { openServerOver, readIndex, waitForIndex } from './scene.ts'
 
 /** Only readers cause refreshes, and known tags are not looked at again. */
-const onReadOnly = ['--refresh-interval=1h', '--revalidate-interval=1h', '--refresh-wait=20s']
+const onReadOnly = ['--refresh-interval=1h', '--revalidate-interval=8760h', '--refresh-wait=20s']
 
 /** Waits until the next reader would cause a refresh. The age is told in whole seconds, so it has to be three. */
 async function waitForStaleSnapshot(server: Server): Promise<void> {

@@ -3,8 +3,9 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { ChartRecord } from '../../src/helm/chart-record.ts'
 import { renderIndex, sortVersions } from '../../src/helm/index-document.ts'
-import { digestHex, parseDigest } from '../../src/oci/digest.ts'
+import { digestHex } from '../../src/oci/digest.ts'
 import { mediaTypes } from '../../src/oci/media-types.ts'
+import { toDigest } from '../oci/to-digest.ts'
 import { awkwardJson, awkwardMap, awkwardText } from './awkward-text.ts'
 import { chartManifest, chartRecord, describeContent, readRecord } from './chart-content.ts'
 import { readYaml, toPairs, YAML_VERSIONS } from './yaml-reader.ts'
@@ -13,11 +14,10 @@ const created = 'org.opencontainers.image.created'
 
 /** Names that Helm and file systems take. */
 const chartName = awkwardText()
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
   .map((text) =>
     text
       .toWellFormed()
-      .replace(/[/\\\u0000-\u001f\u007f]/g, '')
+      .replace(/[/\\]|\p{Cc}/gu, '')
       .slice(0, 60),
   )
   .filter((name) => !['', '.', '..'].includes(name) && Buffer.byteLength(name) < 220)
@@ -189,7 +189,7 @@ describe('renderIndex', () => {
 
   test('quotes a digest of digits alone', async () => {
     for (const hex of ['0'.repeat(64), `1e${'5'.repeat(62)}`, '1234567890'.repeat(7).slice(0, 64)]) {
-      const layer = { ...describeContent(mediaTypes.helmChart, 'x'), digest: parseDigest(`sha256:${hex}`) }
+      const layer = { ...describeContent(mediaTypes.helmChart, 'x'), digest: toDigest(`sha256:${hex}`) }
       const record = readRecord({ name: 'a', version: '1.0.0' }, { manifest: chartManifest('x', {}, [layer]) })
       if (record.kind !== 'chart') throw new Error(record.reason)
       for (const yaml of YAML_VERSIONS) {

@@ -211,7 +211,6 @@ describe('failures', () => {
     UPSTREAM_MALFORMED: [502, true],
     DIGEST_MISMATCH: [502, true],
     BODY_TOO_LARGE: [502, false],
-    NAME_INVALID: [400, false],
     STORAGE_FULL: [503, true],
   }
 

@@ -9,7 +9,10 @@ import { buildSnapshot, type Snapshot } from '../../src/repository/snapshot.ts'
 import { chartManifest, describeContent, readRecord } from '../helm/chart-content.ts'
 import { rejection } from '../upstream/fake-send.ts'
 
-const signed = [describeContent(mediaTypes.helmChart, 'signed'), describeContent(mediaTypes.helmProvenance, 'provenance')]
+const signed = [
+  describeContent(mediaTypes.helmChart, 'signed'),
+  describeContent(mediaTypes.helmProvenance, 'provenance'),
+]
 
 function snapshotOf(...charts: readonly (readonly [name: string, isSigned: boolean])[]): Snapshot {
   const records = new Map<Digest, ManifestRecord>()
@@ -52,8 +55,15 @@ function open(now: Snapshot | undefined, later: Snapshot | undefined = now, cont
 describe('ChartFiles.find', () => {
   test('asks nobody for what is in the snapshot', async () => {
     const { files, asked } = open(snapshotOf(['demo', true]))
-    expect(await files.find('demo-1.0.0.tgz')).toMatchObject({ kind: 'chart', repository: 'team/x', layer: { size: 'signed'.length } })
-    expect(await files.find('demo-1.0.0.tgz.prov')).toMatchObject({ kind: 'provenance', layer: { size: 'provenance'.length } })
+    expect(await files.find('demo-1.0.0.tgz')).toMatchObject({
+      kind: 'chart',
+      repository: 'team/x',
+      layer: { size: 'signed'.length },
+    })
+    expect(await files.find('demo-1.0.0.tgz.prov')).toMatchObject({
+      kind: 'provenance',
+      layer: { size: 'provenance'.length },
+    })
     expect(asked).toEqual([])
   })
 
@@ -71,16 +81,31 @@ describe('ChartFiles.find', () => {
   })
 
   test('says that there is no snapshot yet', async () => {
-    expect(await rejection(open(undefined, undefined).files.find('demo-1.0.0.tgz'))).toMatchObject({ code: 'SNAPSHOT_MISSING' })
-    expect(await open(undefined, snapshotOf(['demo', false])).files.find('demo-1.0.0.tgz')).toMatchObject({ kind: 'chart' })
+    expect(await rejection(open(undefined, undefined).files.find('demo-1.0.0.tgz'))).toMatchObject({
+      code: 'SNAPSHOT_MISSING',
+    })
+    expect(await open(undefined, snapshotOf(['demo', false])).files.find('demo-1.0.0.tgz')).toMatchObject({
+      kind: 'chart',
+    })
   })
 
-  test.each(['', '.', '..', '/', '../demo-1.0.0.tgz', 'demo-1.0.0', 'demo-1.0.0.tgz.prov.prov', '.prov', 'demo-1.0.0.TGZ', 'demo-1.0.0.tgz\0', '__proto__', 'constructor', 'size'])(
-    'knows no file called %j',
-    async (name) => {
-      expect(await rejection(open(snapshotOf(['demo', true])).files.find(name))).toMatchObject({ code: 'CHART_UNKNOWN' })
-    },
-  )
+  test.each([
+    '',
+    '.',
+    '..',
+    '/',
+    '../demo-1.0.0.tgz',
+    'demo-1.0.0',
+    'demo-1.0.0.tgz.prov.prov',
+    '.prov',
+    'demo-1.0.0.TGZ',
+    'demo-1.0.0.tgz\0',
+    '__proto__',
+    'constructor',
+    'size',
+  ])('knows no file called %j', async (name) => {
+    expect(await rejection(open(snapshotOf(['demo', true])).files.find(name))).toMatchObject({ code: 'CHART_UNKNOWN' })
+  })
 })
 
 describe('ChartFiles.read', () => {

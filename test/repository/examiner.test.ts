@@ -33,19 +33,40 @@ describe('Examiner.examine', () => {
     expect(await openCrawlStage().examiner.examine('a', '1.0.0')).toBeUndefined()
   })
 
-  test.each([
-    ['an image', { config: { mediaType: 'application/vnd.oci.image.config.v1+json' } }, /its config is application\/vnd.oci.image.config/],
+  interface Parts {
+    readonly config?: { readonly mediaType: string; readonly size?: number }
+    readonly layers?: readonly { readonly mediaType: string; readonly size: number }[]
+  }
+  const noCharts: readonly (readonly [what: string, parts: Parts, reason: RegExp])[] = [
+    ['an image', { config: { mediaType: 'application/vnd.oci.image.config.v1+json' } }, /its config is application/],
     ['a chart without a layer', { layers: [] }, /no chart layer/],
-    ['a chart that is too large', { layers: [{ mediaType: mediaTypes.helmChart, size: limits.maxChartBytes + 1 }] }, /its chart is larger/],
-    ['a config that is too large', { config: { mediaType: mediaTypes.helmConfig, size: limits.maxConfigBytes + 1 } }, /its config is larger/],
-  ])('remembers without reading a blob that something is no chart: %s', async (_what, parts, reason) => {
-    const { registry, examiner, store } = openCrawlStage()
-    const descriptor = { mediaType: mediaTypes.helmConfig, digest: digestBytes(Buffer.from('x')), size: 1 }
-    const layers = (parts.layers ?? [{ mediaType: mediaTypes.helmChart }]).map((layer) => ({ ...descriptor, ...layer }))
-    registry.addManifest('a', '1', { config: { ...descriptor, ...parts.config }, layers })
-    expect(await examiner.examine('a', '1')).toMatchObject({ record: { kind: 'skipped', reason: expect.stringMatching(reason) } })
-    expect([registry.count('blob'), store.records.length]).toEqual([0, 1])
-  })
+    [
+      'a chart that is too large',
+      { layers: [{ mediaType: mediaTypes.helmChart, size: limits.maxChartBytes + 1 }] },
+      /its chart is larger/,
+    ],
+    [
+      'a config that is too large',
+      { config: { mediaType: mediaTypes.helmConfig, size: limits.maxConfigBytes + 1 } },
+      /its config is larger/,
+    ],
+  ]
+  test.each(noCharts)(
+    'remembers without reading a blob that something is no chart: %s',
+    async (_what, parts, reason) => {
+      const { registry, examiner, store } = openCrawlStage()
+      const descriptor = { mediaType: mediaTypes.helmConfig, digest: digestBytes(Buffer.from('x')), size: 1 }
+      const layers = (parts.layers ?? [{ mediaType: mediaTypes.helmChart }]).map((layer) => ({
+        ...descriptor,
+        ...layer,
+      }))
+      registry.addManifest('a', '1', { config: { ...descriptor, ...parts.config }, layers })
+      expect(await examiner.examine('a', '1')).toMatchObject({
+        record: { kind: 'skipped', reason: expect.stringMatching(reason) },
+      })
+      expect([registry.count('blob'), store.records.length]).toEqual([0, 1])
+    },
+  )
 
   test('takes charts and configs up to their bounds', async () => {
     const { registry, examiner } = openCrawlStage()
@@ -61,7 +82,13 @@ describe('Examiner.examine', () => {
     registry.addChart('a', '1', { ...demo, metadata: { appVersion: 7, engine: 'x' } })
     await examiner.examine('a', '1')
     await examiner.examine('a', '1')
-    expect(log.lines).toEqual([{ level: 'warn', message: 'metadata left out', fields: { repository: 'a', tag: '1', fields: '/appVersion /engine' } }])
+    expect(log.lines).toEqual([
+      {
+        level: 'warn',
+        message: 'metadata left out',
+        fields: { repository: 'a', tag: '1', fields: '/appVersion /engine' },
+      },
+    ])
   })
 
   test('remembers nothing of what cannot be read now', async () => {
@@ -80,12 +107,17 @@ describe('Examiner.examine', () => {
   test('does not remember as no chart what the registry calls by another digest, or not by its own while it is no manifest', async () => {
     const { registry, examiner, records } = openCrawlStage()
     registry.addManifest('a', 'odd', 'these are no manifest bytes')
-    registry.addManifest('a', 'image', { config: { mediaType: 'x', digest: digestBytes(Buffer.from('x')), size: 1 }, layers: [] })
+    registry.addManifest('a', 'image', {
+      config: { mediaType: 'x', digest: digestBytes(Buffer.from('x')), size: 1 },
+      layers: [],
+    })
     registry.confirmed = false
-    for (const tag of ['odd', 'image']) expect(await rejection(examiner.examine('a', tag))).toMatchObject({ code: 'UPSTREAM_MALFORMED' })
+    for (const tag of ['odd', 'image'])
+      expect(await rejection(examiner.examine('a', tag))).toMatchObject({ code: 'UPSTREAM_MALFORMED' })
     expect(records.size).toBe(0)
     registry.confirmed = true
-    for (const tag of ['odd', 'image']) expect(await examiner.examine('a', tag)).toMatchObject({ record: { kind: 'skipped' } })
+    for (const tag of ['odd', 'image'])
+      expect(await examiner.examine('a', tag)).toMatchObject({ record: { kind: 'skipped' } })
   })
 
   test('gives everybody who asks at the same time the same failure, and the next one a new try', async () => {
@@ -102,14 +134,24 @@ describe('Examiner.examine', () => {
 })
 
 describe('Examiner.examine of an index', () => {
-  const child = (digest: string, platform?: object) => ({ mediaType: mediaTypes.ociManifest, digest, size: 1, ...(platform && { platform }) })
+  const child = (digest: string, platform?: object) => ({
+    mediaType: mediaTypes.ociManifest,
+    digest,
+    size: 1,
+    ...(platform && { platform }),
+  })
   const image = { config: { mediaType: 'x', digest: digestBytes(Buffer.from('x')), size: 1 }, layers: [] }
 
   test('is the first chart among its children', async () => {
     const { registry, examiner } = openCrawlStage()
     const other = registry.addManifest('a', undefined, image)
     const charts = [demo, { ...demo, version: '2.0.0' }].map((chart, i) => registry.addChart('a', `child${i}`, chart))
-    const digest = registry.addManifest('a', 'index', { manifests: [child(other), ...charts.map((each) => child(each))] }, mediaTypes.ociIndex)
+    const digest = registry.addManifest(
+      'a',
+      'index',
+      { manifests: [child(other), ...charts.map((each) => child(each))] },
+      mediaTypes.ociIndex,
+    )
     expect(await examiner.examine('a', 'index')).toMatchObject({ digest, record: { kind: 'chart', version: '1.0.0' } })
     expect(registry.calls).toEqual(['get a:index', `get a:${other}`, `get a:${charts[0]}`, 'blob a'])
   })
@@ -123,7 +165,9 @@ describe('Examiner.examine of an index', () => {
     registry.addManifest('a', 'platforms', { manifests: [child(chart, { os: 'linux' })] }, mediaTypes.ociIndex)
     expect(await examiner.examine('a', 'known')).toMatchObject({ record: { kind: 'chart' } })
     expect(await examiner.examine('a', 'platforms')).toMatchObject({ record: { kind: 'skipped' } })
-    const many = Array.from({ length: limits.maxIndexChildren + 5 }, (_, i) => child(registry.addManifest('a', undefined, { ...image, i })))
+    const many = Array.from({ length: limits.maxIndexChildren + 5 }, (_, i) =>
+      child(registry.addManifest('a', undefined, { ...image, i })),
+    )
     registry.addManifest('a', 'many', { manifests: many }, mediaTypes.ociIndex)
     takeCalls()
     expect(await examiner.examine('a', 'many')).toMatchObject({ record: { kind: 'skipped' } })

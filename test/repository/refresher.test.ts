@@ -1,32 +1,10 @@
 /** Freshness and outages: one refresh at a time, shared, and nothing published that is not whole. */
 import { describe, expect, test } from 'bun:test'
-import { getEventListeners } from 'node:events'
 import { limits } from '../../src/limits.ts'
-import { Refresher } from '../../src/repository/refresher.ts'
 import { defer, settle } from '../lib/fake-clock.ts'
 import { rejection } from '../upstream/fake-send.ts'
-import { openCrawlStage, REVALIDATE_MS } from './crawl-stage.ts'
 import { failure } from './memory-registry.ts'
-
-const INTERVAL_MS = 30_000
-const WAIT_MS = 500
-
-function openStage(initial?: ConstructorParameters<typeof Refresher>[0]['initial']) {
-  const stage = openCrawlStage()
-  const { context, store, clock, log } = stage
-  const make = (first = initial) =>
-    new Refresher({ context, store, refreshIntervalMs: INTERVAL_MS, refreshWaitMs: WAIT_MS, initial: first, clock, log })
-  return { ...stage, make, refresher: make() }
-}
-
-/** With one chart, published a moment ago. */
-async function openFreshStage() {
-  const stage = openStage()
-  stage.registry.addChart('a', '1.0.0', { name: 'demo', version: '1.0.0' })
-  await stage.refresher.fresh()
-  stage.takeCalls()
-  return stage
-}
+import { INTERVAL_MS, openFreshStage, openStage, WAIT_MS } from './refresher-stage.ts'
 
 describe('fresh', () => {
   test('crawls for the first reader, and not again while the snapshot is young', async () => {
@@ -141,7 +119,10 @@ describe('an outage', () => {
     registry.addChart('b', '1.0.0', { name: 'other', version: '1.0.0' })
     await clock.advance(3000)
     expect((await refresher.fresh()).index.charts).toBe(2)
-    expect(refresher.status).toEqual({ error: undefined, problems: [{ repository: 'a', reason: 'UPSTREAM_UNAVAILABLE', transient: true }] })
+    expect(refresher.status).toEqual({
+      error: undefined,
+      problems: [{ repository: 'a', reason: 'UPSTREAM_UNAVAILABLE', transient: true }],
+    })
   })
 
   test('that is a fault of this program is told apart, with its place, and is no end of refreshing', async () => {
@@ -152,7 +133,10 @@ describe('an outage', () => {
     await clock.advance(3000)
     await refresher.fresh()
     expect(refresher.status.error).toBe('an internal fault; the log has it')
-    expect(log.lines.at(-1)).toMatchObject({ level: 'error', fields: { error: 'a fault', stack: expect.stringContaining('refresher.test') } })
+    expect(log.lines.at(-1)).toMatchObject({
+      level: 'error',
+      fields: { error: 'a fault', stack: expect.stringContaining('refresher.test') },
+    })
     registry.fail('catalog', undefined)
     await clock.advance(6000)
     await refresher.fresh()
@@ -168,10 +152,17 @@ describe('before there is a snapshot', () => {
     registry.fail('catalog', gate.promise)
     const early = rejection(refresher.fresh())
     await clock.advance(WAIT_MS)
-    expect(await early).toMatchObject({ code: 'SNAPSHOT_MISSING', message: expect.stringContaining('under way'), retryAfterMs: 5000 })
+    expect(await early).toMatchObject({
+      code: 'SNAPSHOT_MISSING',
+      message: expect.stringContaining('under way'),
+      retryAfterMs: 5000,
+    })
     gate.reject(failure('UPSTREAM_DENIED', 'it refused'))
     await settle()
-    expect(await rejection(refresher.fresh())).toMatchObject({ code: 'SNAPSHOT_MISSING', message: 'There is no index yet: it refused' })
+    expect(await rejection(refresher.fresh())).toMatchObject({
+      code: 'SNAPSHOT_MISSING',
+      message: 'There is no index yet: it refused',
+    })
     expect([refresher.snapshot, refresher.snapshotAgeSeconds]).toEqual([undefined, undefined])
   })
 
@@ -183,27 +174,17 @@ describe('before there is a snapshot', () => {
     refresher.start()
     await settle()
     for (let round = 1; round < limits.maxFirstCrawlRounds; round++) {
-      expect([round, registry.count('catalog'), refresher.snapshot, store.listings.length]).toEqual([round, round, undefined, 0])
+      expect([round, registry.count('catalog'), refresher.snapshot, store.listings.length]).toEqual([
+        round,
+        round,
+        undefined,
+        0,
+      ])
       expect(refresher.status.error).toContain('b: UPSTREAM_UNAVAILABLE')
       await clock.advance(1000 * 2 ** (round - 1))
     }
     expect(refresher.snapshot?.index.charts).toBe(1)
     expect(store.listings).toHaveLength(1)
-    await refresher.stop()
-  })
-
-  test('readers that come meanwhile do not make the rounds shorter', async () => {
-    const { refresher, registry, clock } = openStage()
-    registry.addChart('a', '1.0.0', { name: 'demo', version: '1.0.0' })
-    registry.addChart('b', '1.0.0', { name: 'other', version: '1.0.0' })
-    registry.fail('tags b', failure())
-    refresher.start()
-    await settle()
-    for (let i = 0; i < 10; i++) {
-      await clock.advance(10)
-      await refresher.fresh().catch(() => undefined)
-    }
-    expect(refresher.snapshot).toBeUndefined()
     await refresher.stop()
   })
 
@@ -234,160 +215,5 @@ describe('before there is a snapshot', () => {
 
   test('an empty registry is an empty index', async () => {
     expect((await openStage().refresher.fresh()).index).toMatchObject({ charts: 0, versions: 0 })
-  })
-})
-
-describe('start', () => {
-  test('refreshes at once and then every interval', async () => {
-    const { refresher, registry, clock } = openStage()
-    refresher.start()
-    refresher.start()
-    await settle()
-    expect(registry.count('catalog')).toBe(1)
-    await clock.advance(INTERVAL_MS * 3)
-    expect(registry.count('catalog')).toBe(4)
-    await refresher.stop()
-  })
-
-  test('tries sooner while there is nothing to serve: after 1, 2, 4 … seconds, up to the interval', async () => {
-    const { refresher, registry, clock } = openStage()
-    registry.fail('catalog', failure())
-    refresher.start()
-    const at: number[] = []
-    for (let second = 0; second <= 91; second++) {
-      await settle()
-      if (registry.calls.splice(0).length > 0) at.push(second)
-      await clock.advance(1000)
-    }
-    expect(at).toEqual([0, 1, 3, 7, 15, 31, 61, 91])
-    await refresher.stop()
-  })
-
-  test('does not fall behind when a refresh takes longer than the interval', async () => {
-    const { refresher, registry, clock } = openStage()
-    const gate = defer()
-    registry.fail('catalog', gate.promise)
-    refresher.start()
-    await clock.advance(INTERVAL_MS * 2.5)
-    registry.fail('catalog', undefined)
-    gate.resolve()
-    await clock.advance(0)
-    expect(registry.count('catalog')).toBe(2)
-    await clock.advance(INTERVAL_MS)
-    expect(registry.count('catalog')).toBe(3)
-    await refresher.stop()
-  })
-
-  test('leaves nothing behind of a refresh that is over', async () => {
-    const { refresher, registry, clock } = openStage()
-    refresher.start()
-    await clock.advance(INTERVAL_MS * 50)
-    const { signal } = registry
-    expect(registry.count('catalog')).toBe(51)
-    expect(signal === undefined ? 'no signal' : getEventListeners(signal, 'abort').length).toBeLessThan(5)
-    await refresher.stop()
-  })
-})
-
-describe('stop', () => {
-  test('ends the waiting for the next refresh, and starts none', async () => {
-    const { refresher, registry, clock } = openStage()
-    refresher.start()
-    await settle()
-    await refresher.stop()
-    await clock.advance(INTERVAL_MS * 3)
-    expect([registry.count('catalog'), clock.sleeping]).toEqual([1, 0])
-    expect(registry.signal?.aborted).toBe(true)
-  })
-
-  test('does not wait for a refresh that hangs, publishes nothing of it, and calls it no failure', async () => {
-    const { refresher, registry, clock, log, store } = await openFreshStage()
-    const gate = defer()
-    registry.fail('catalog', gate.promise)
-    registry.addChart('a', '2.0.0', { name: 'demo', version: '2.0.0' })
-    await clock.advance(3000)
-    refresher.start()
-    await settle()
-    await refresher.stop()
-    const listings = store.listings.length
-    gate.resolve()
-    await settle()
-    expect([refresher.snapshot?.index.versions, refresher.status.error, log.messages('warn'), store.listings.length]).toEqual([1, undefined, [], listings])
-  })
-
-  test('can be called before the start, and twice', async () => {
-    const { refresher } = openStage()
-    await refresher.stop()
-    await refresher.stop()
-  })
-})
-
-describe('the listing of the run before', () => {
-  test('is published at once, with its age, and what changed since follows', async () => {
-    const stage = await openFreshStage()
-    const { listing } = await stage.crawl()
-    stage.takeCalls()
-    await stage.clock.advance(60_000)
-    stage.registry.addChart('a', '2.0.0', { name: 'demo', version: '2.0.0' })
-    const refresher = stage.make(listing)
-    expect([refresher.snapshot?.index.versions, refresher.snapshotAgeSeconds, stage.registry.calls]).toEqual([1, 60, []])
-    expect((await refresher.fresh()).index.versions).toBe(2)
-    expect(stage.takeCalls()).toEqual(['catalog', 'tags a', 'get a:2.0.0', 'blob a'])
-  })
-
-  test('is served on when the registry is down from the start', async () => {
-    const stage = await openFreshStage()
-    const { listing } = await stage.crawl()
-    stage.registry.fail('catalog', failure())
-    await stage.clock.advance(60_000)
-    const refresher = stage.make(listing)
-    expect((await refresher.fresh()).index.versions).toBe(1)
-    expect(refresher.status.error).toBe('UPSTREAM_UNAVAILABLE')
-  })
-
-  test('may lack records: their charts are listed as soon as they are known again', async () => {
-    const stage = await openFreshStage()
-    const { listing } = await stage.crawl()
-    stage.records.clear()
-    const refresher = stage.make(listing)
-    refresher.start()
-    await stage.clock.advance(REVALIDATE_MS + INTERVAL_MS)
-    expect([stage.records.size, refresher.snapshot?.index.charts]).toEqual([1, 1])
-    await refresher.stop()
-  })
-})
-
-describe('what is kept and said', () => {
-  test('only what changed is written down, with every listing', async () => {
-    const { refresher, registry, store, clock } = await openFreshStage()
-    registry.addChart('b', '1.0.0', { name: 'other', version: '1.0.0' })
-    await clock.advance(3000)
-    await refresher.fresh()
-    await clock.advance(3000)
-    await refresher.fresh()
-    registry.removeRepository('a')
-    await clock.advance(3000)
-    await refresher.fresh()
-    expect(store.listings.map(({ changed }) => changed)).toEqual([{ a: ['1.0.0'] }, { b: ['1.0.0'] }, {}, { a: undefined }])
-  })
-
-  test('an index that did not change keeps its bytes and is not announced again', async () => {
-    const { refresher, clock, log } = await openFreshStage()
-    const { body } = refresher.snapshot?.index ?? {}
-    await clock.advance(3000)
-    await refresher.fresh()
-    expect(refresher.snapshot?.index.body).toBe(body ?? new Blob())
-    expect([refresher.snapshot?.listedAt, log.messages('info')]).toEqual([clock.now(), ['index published']])
-  })
-
-  test('a collision is said once', async () => {
-    const { refresher, registry, clock, log } = await openFreshStage()
-    registry.addChart('b', '1.0.0', { name: 'demo', version: '1.0.0' })
-    for (const version of ['2.0.0', '3.0.0']) {
-      registry.addChart('b', version, { name: 'demo', version })
-      await clock.advance(3000)
-      await refresher.fresh()
-    }
-    expect(log.lines.filter(({ level }) => level === 'warn').map(({ fields }) => fields)).toEqual([{ file: 'demo-1.0.0.tgz', listed: 'a', hidden: 'b' }])
   })
 })

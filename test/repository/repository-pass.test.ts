@@ -56,7 +56,8 @@ describe('the cost of a pass', () => {
 
   test('is nothing for signatures and other referrers, which are named once in the log', async () => {
     const stage = openCrawlStage()
-    for (const tag of [`sha256-${hex}`, `sha256-${hex}.sig`, `sha256-${hex}.att`]) stage.registry.addManifest('a', tag, 'x')
+    for (const tag of [`sha256-${hex}`, `sha256-${hex}.sig`, `sha256-${hex}.att`])
+      stage.registry.addManifest('a', tag, 'x')
     const { listing } = await stage.pass('a')
     expect(stage.takeCalls()).toEqual(['tags a'])
     expect([...(listing?.tags.values() ?? [])]).toEqual([null, null, null])
@@ -93,8 +94,8 @@ describe('the moments of re-checks', () => {
         let listing = await begin(stage)
         const total = weights.reduce((sum, weight) => sum + weight)
         const start = stage.clock.now()
-        for (let round = 0, passed = 0; round < 2; round++) {
-          passed = 0
+        for (let round = 0; round < 2; round++) {
+          let passed = 0
           for (const weight of weights) {
             passed += weight
             const at = start + round * REVALIDATE_MS + Math.round((REVALIDATE_MS * passed) / total)
@@ -175,11 +176,11 @@ describe('failures', () => {
     stage.registry.addChart('a', '1.0.0', { name: 'demo', version: '1.0.0' })
     stage.registry.fail('tags a', failure('UPSTREAM_DENIED'))
     const problem = { repository: 'a', reason: 'UPSTREAM_DENIED', transient: false }
-    expect(await stage.pass('a')).toEqual({ listing: undefined, problems: [problem] })
+    expect(await stage.pass('a')).toEqual({ listing: undefined, problems: [problem], failure: problem })
     stage.registry.fail('tags a', undefined)
     const before = await begin(stage)
     stage.registry.fail('tags a', failure('UPSTREAM_DENIED'))
-    expect(await stage.pass('a', before)).toEqual({ listing: before, problems: [problem] })
+    expect(await stage.pass('a', before)).toEqual({ listing: before, problems: [problem], failure: problem })
   })
 
   test('of a later page of the list keep what it does not name', async () => {
@@ -201,7 +202,13 @@ describe('failures', () => {
     stage.registry.fail('get a:1.0.0', failure())
     stage.registry.fail('get a:2.0.0', failure('UPSTREAM_DENIED'))
     let { listing, problems } = await stage.pass('a')
-    expect([tagsOf(listing), problems.map(({ tag, transient }) => [tag, transient])]).toEqual([[], [['1.0.0', true], ['2.0.0', false]]])
+    expect([tagsOf(listing), problems.map(({ tag, transient }) => [tag, transient])]).toEqual([
+      [],
+      [
+        ['1.0.0', true],
+        ['2.0.0', false],
+      ],
+    ])
     stage.registry.fail('get a:1.0.0', undefined)
     stage.registry.fail('get a:2.0.0', undefined)
     ;({ listing, problems } = await stage.pass('a', listing))
@@ -244,7 +251,12 @@ describe('failures', () => {
         controller.abort(failure('SNAPSHOT_MISSING'))
         throw controller.signal.reason
       })
-      const passed = crawlRepository(stage.context, { repository: 'a', before: undefined, now: 0, signal: controller.signal })
+      const passed = crawlRepository(stage.context, {
+        repository: 'a',
+        before: undefined,
+        now: 0,
+        signal: controller.signal,
+      })
       expect(await rejection(passed)).toMatchObject({ code: 'SNAPSHOT_MISSING' })
       stage.registry.fail(call, undefined)
     }
@@ -254,7 +266,8 @@ describe('failures', () => {
 
 test('what is no chart is named once in the log, per tag', async () => {
   const stage = openCrawlStage()
-  for (const tag of ['1.0.0', 'latest']) stage.registry.addManifest('a', tag, { config: { mediaType: 'x', digest: `sha256:${hex}`, size: 1 }, layers: [] })
+  for (const tag of ['1.0.0', 'latest'])
+    stage.registry.addManifest('a', tag, { config: { mediaType: 'x', digest: `sha256:${hex}`, size: 1 }, layers: [] })
   await passInterval(stage, await begin(stage))
   expect(stage.log.messages()).toEqual(['skipped, not a chart', 'skipped, not a chart'])
   expect(stage.log.lines.map(({ fields }) => fields['tag']).sort()).toEqual(['1.0.0', 'latest'])

@@ -8,13 +8,15 @@ const file = (auths: Readonly<Record<string, unknown>>) => JSON.stringify({ auth
 
 /** The name of the key whose credential is found, or undefined. */
 function findKey(keys: readonly string[], host: string, repository: string): string | undefined {
-  const entries = parseCredentials(file(Object.fromEntries(keys.map((key) => [key, { username: key, password: 'p' }]))))
+  const { entries } = parseCredentials(
+    file(Object.fromEntries(keys.map((key) => [key, { username: key, password: 'p' }]))),
+  )
   const credential = findCredential(entries, host, repository)
   return credential?.kind === 'basic' ? credential.username : undefined
 }
 
 function only(entry: unknown) {
-  return findCredential(parseCredentials(file({ 'r.example': entry })), 'r.example', 'a')
+  return findCredential(parseCredentials(file({ 'r.example': entry })).entries, 'r.example', 'a')
 }
 
 describe('findCredential', () => {
@@ -131,7 +133,10 @@ describe('parseCredentials', () => {
       username: 'a',
       password: 'b',
     })
-    expect(parseCredentials(JSON.stringify({ auths: {}, credsStore: 'x', HttpHeaders: {} }))).toEqual([])
+    expect(parseCredentials(JSON.stringify({ auths: {}, credsStore: 'x', HttpHeaders: {} }))).toEqual({
+      entries: [],
+      namesHelpers: true,
+    })
   })
 
   test.each([

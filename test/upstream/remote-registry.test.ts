@@ -1,11 +1,11 @@
 /** The configured registry as one thing: found once, and never more than the view that was asked for. */
 import { describe, expect, test } from 'bun:test'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { type CredentialSource, noCredentials } from '../../src/upstream/credentials-file.ts'
+import type { CredentialSource } from '../../src/upstream/credentials-file.ts'
 import { RemoteRegistry, type RemoteRegistryOptions } from '../../src/upstream/remote-registry.ts'
 import { type FakeRegistry, openFakeRegistry } from '../fakes/fake-registry.ts'
 import { replyOciError } from '../fakes/fault-script.ts'
 import { FakeClock } from '../lib/fake-clock.ts'
+import { toDigest } from '../oci/to-digest.ts'
 import { PASSWORD, USER } from '../stand/secrets.ts'
 import { captureLog } from '../telemetry/captured-log.ts'
 import { rejection } from './fake-send.ts'
@@ -22,7 +22,7 @@ function connect(registry: FakeRegistry, options: Partial<RemoteRegistryOptions>
     address: { host: registry.host, scheme: 'http' },
     pathPrefix: '',
     repositories: [],
-    credentials: noCredentials,
+    credentials: { find: () => undefined, revision: 0 },
     transport: { userAgent: 'test/1' },
     clock,
     log,
@@ -94,9 +94,9 @@ describe('RemoteRegistry', () => {
     const chart = registry.addChart({ repository: 'app', name: 'demo', version: '1.0.0' })
     const { remote, log } = connect(registry, { credentials })
     const manifest = await remote.readManifest('app', '1.0.0')
-    expect(manifest?.digest).toBe(parseDigest(chart.manifestDigest))
-    expect(await remote.resolveTag('app', '1.0.0')).toBe(parseDigest(chart.manifestDigest))
-    const layer = { mediaType: 'x', digest: parseDigest(chart.chartDigest), size: chart.archive.length }
+    expect(manifest?.digest).toBe(toDigest(chart.manifestDigest))
+    expect(await remote.resolveTag('app', '1.0.0')).toBe(toDigest(chart.manifestDigest))
+    const layer = { mediaType: 'x', digest: toDigest(chart.chartDigest), size: chart.archive.length }
     expect(await remote.readBlob('app', layer, { maxBytes: 100_000 })).toHaveLength(layer.size)
     expect(await new Response(await remote.openBlob('app', layer)).bytes()).toHaveLength(layer.size)
     expect(log.text()).not.toContain(PASSWORD)

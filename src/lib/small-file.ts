@@ -1,0 +1,26 @@
+/** Reading a file somebody named: a regular one, and never more of it than the bound. */
+
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import { errorCode } from './error-code.ts'
+
+/**
+ * The text of a file of at most `maxBytes`.
+ * @throws an Error whose message completes a sentence that names the file: `cannot be read (ENOENT)`.
+ */
+export function readSmallFile(path: string, maxBytes: number): string {
+  let file: number
+  try {
+    file = openSync(path, 'r')
+  } catch (cause) {
+    throw new Error(`cannot be read (${errorCode(cause)})`, { cause })
+  }
+  try {
+    const stat = fstatSync(file)
+    // A device or a pipe has no size that could be believed.
+    if (!stat.isFile()) throw new Error('is not a regular file')
+    if (stat.size > maxBytes) throw new Error(`is larger than ${maxBytes} bytes`)
+    return readFileSync(file, 'utf8')
+  } finally {
+    closeSync(file)
+  }
+}

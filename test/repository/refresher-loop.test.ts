@@ -1,0 +1,178 @@
+/** The life of a refresher: its rhythm, its end, what it begins with and what it leaves behind. */
+import { describe, expect, test } from 'bun:test'
+import { getEventListeners } from 'node:events'
+import { defer, settle } from '../lib/fake-clock.ts'
+import { REVALIDATE_MS } from './crawl-stage.ts'
+import { failure } from './memory-registry.ts'
+import { INTERVAL_MS, openFreshStage, openStage } from './refresher-stage.ts'
+
+describe('start', () => {
+  test('refreshes at once and then every interval', async () => {
+    const { refresher, registry, clock } = openStage()
+    refresher.start()
+    refresher.start()
+    await settle()
+    expect(registry.count('catalog')).toBe(1)
+    await clock.advance(INTERVAL_MS * 3)
+    expect(registry.count('catalog')).toBe(4)
+    await refresher.stop()
+  })
+
+  test('tries sooner while there is nothing to serve: after 1, 2, 4 … seconds, up to the interval', async () => {
+    const { refresher, registry, clock } = openStage()
+    registry.fail('catalog', failure())
+    refresher.start()
+    const at: number[] = []
+    for (let second = 0; second <= 91; second++) {
+      await settle()
+      if (registry.calls.splice(0).length > 0) at.push(second)
+      await clock.advance(1000)
+    }
+    expect(at).toEqual([0, 1, 3, 7, 15, 31, 61, 91])
+    await refresher.stop()
+  })
+
+  test('does not fall behind when a refresh takes longer than the interval', async () => {
+    const { refresher, registry, clock } = openStage()
+    const gate = defer()
+    registry.fail('catalog', gate.promise)
+    refresher.start()
+    await clock.advance(INTERVAL_MS * 2.5)
+    registry.fail('catalog', undefined)
+    gate.resolve()
+    await clock.advance(0)
+    expect(registry.count('catalog')).toBe(2)
+    await clock.advance(INTERVAL_MS)
+    expect(registry.count('catalog')).toBe(3)
+    await refresher.stop()
+  })
+
+  test('leaves nothing behind of a refresh that is over', async () => {
+    const { refresher, registry, clock } = openStage()
+    refresher.start()
+    await clock.advance(INTERVAL_MS * 50)
+    const { signal } = registry
+    expect(registry.count('catalog')).toBe(51)
+    expect(signal === undefined ? 'no signal' : getEventListeners(signal, 'abort').length).toBeLessThan(5)
+    await refresher.stop()
+  })
+})
+
+describe('stop', () => {
+  test('ends the waiting for the next refresh, and starts none', async () => {
+    const { refresher, registry, clock } = openStage()
+    refresher.start()
+    await settle()
+    await refresher.stop()
+    await clock.advance(INTERVAL_MS * 3)
+    expect([registry.count('catalog'), clock.sleeping]).toEqual([1, 0])
+    expect(registry.signal?.aborted).toBe(true)
+  })
+
+  test('does not wait for a refresh that hangs, publishes nothing of it, and calls it no failure', async () => {
+    const { refresher, registry, clock, log, store } = await openFreshStage()
+    const gate = defer()
+    registry.fail('catalog', gate.promise)
+    registry.addChart('a', '2.0.0', { name: 'demo', version: '2.0.0' })
+    await clock.advance(3000)
+    refresher.start()
+    await settle()
+    await refresher.stop()
+    const listings = store.listings.length
+    gate.resolve()
+    await settle()
+    expect([
+      refresher.snapshot?.index.versions,
+      refresher.status.error,
+      log.messages('warn'),
+      store.listings.length,
+    ]).toEqual([1, undefined, [], listings])
+  })
+
+  test('can be called before the start, and twice', async () => {
+    const { refresher } = openStage()
+    await refresher.stop()
+    await refresher.stop()
+  })
+})
+
+describe('the listing of the run before', () => {
+  test('is published at once, with its age, and what changed since follows', async () => {
+    const stage = await openFreshStage()
+    const { listing } = await stage.crawl()
+    stage.takeCalls()
+    await stage.clock.advance(60_000)
+    stage.registry.addChart('a', '2.0.0', { name: 'demo', version: '2.0.0' })
+    const refresher = stage.make(listing)
+    expect([refresher.snapshot?.index.versions, refresher.snapshotAgeSeconds, stage.registry.calls]).toEqual([
+      1,
+      60,
+      [],
+    ])
+    expect((await refresher.fresh()).index.versions).toBe(2)
+    expect(stage.takeCalls()).toEqual(['catalog', 'tags a', 'get a:2.0.0', 'blob a'])
+  })
+
+  test('is served on when the registry is down from the start', async () => {
+    const stage = await openFreshStage()
+    const { listing } = await stage.crawl()
+    stage.registry.fail('catalog', failure())
+    await stage.clock.advance(60_000)
+    const refresher = stage.make(listing)
+    expect((await refresher.fresh()).index.versions).toBe(1)
+    expect(refresher.status.error).toBe('UPSTREAM_UNAVAILABLE')
+  })
+
+  test('may lack records: their charts are listed as soon as they are known again', async () => {
+    const stage = await openFreshStage()
+    const { listing } = await stage.crawl()
+    stage.records.clear()
+    const refresher = stage.make(listing)
+    refresher.start()
+    await stage.clock.advance(REVALIDATE_MS + INTERVAL_MS)
+    expect([stage.records.size, refresher.snapshot?.index.charts]).toEqual([1, 1])
+    await refresher.stop()
+  })
+})
+
+describe('what is kept and said', () => {
+  test('only what changed is written down, with every listing', async () => {
+    const { refresher, registry, store, clock } = await openFreshStage()
+    registry.addChart('b', '1.0.0', { name: 'other', version: '1.0.0' })
+    await clock.advance(3000)
+    await refresher.fresh()
+    await clock.advance(3000)
+    await refresher.fresh()
+    registry.removeRepository('a')
+    await clock.advance(3000)
+    await refresher.fresh()
+    expect(store.listings.map(({ changed }) => changed)).toEqual([
+      { a: ['1.0.0'] },
+      { b: ['1.0.0'] },
+      {},
+      { a: undefined },
+    ])
+  })
+
+  test('an index that did not change keeps its bytes and is not announced again', async () => {
+    const { refresher, clock, log } = await openFreshStage()
+    const { body } = refresher.snapshot?.index ?? {}
+    await clock.advance(3000)
+    await refresher.fresh()
+    expect(refresher.snapshot?.index.body).toBe(body ?? new Blob())
+    expect([refresher.snapshot?.listedAt, log.messages('info')]).toEqual([clock.now(), ['index published']])
+  })
+
+  test('a collision is said once', async () => {
+    const { refresher, registry, clock, log } = await openFreshStage()
+    registry.addChart('b', '1.0.0', { name: 'demo', version: '1.0.0' })
+    for (const version of ['2.0.0', '3.0.0']) {
+      registry.addChart('b', version, { name: 'demo', version })
+      await clock.advance(3000)
+      await refresher.fresh()
+    }
+    expect(log.lines.filter(({ level }) => level === 'warn').map(({ fields }) => fields)).toEqual([
+      { file: 'demo-1.0.0.tgz', listed: 'a', hidden: 'b' },
+    ])
+  })
+})
