@@ -6,6 +6,7 @@
 #   make fmt                                                  put format and safe lint fixes in place
 #   make build                                                dist/oci-chartrepo for this machine
 #   make build-all                                            dist/oci-chartrepo-<platform> for each of PLATFORMS
+#   make bench                                                time to a full index and peak memory, over a real registry
 #   make clean                                                remove what was built
 
 PLATFORMS := linux-x64 linux-arm64 linux-x64-musl linux-arm64-musl darwin-arm64
@@ -19,7 +20,7 @@ BIOME := $(BUN) node_modules/.bin/biome
 SOURCES := $(shell find src -type f -o -type d) package.json bun.lock tsconfig.json .ci/compile
 INSTALLED := node_modules/.installed
 
-.PHONY: run test check fmt build build-all clean
+.PHONY: run test check fmt build build-all bench clean
 .DEFAULT_GOAL := build
 
 run: $(INSTALLED)
@@ -45,6 +46,9 @@ dist/oci-chartrepo: $(SOURCES) | $(INSTALLED)
 
 dist/oci-chartrepo-%: $(SOURCES) | $(INSTALLED)
 	.ci/compile $(BUN) $@ bun-$*
+
+bench: $(INSTALLED) build
+	@$(BUN) bench/first-index.ts
 
 clean:
 	rm -rf dist

@@ -22,6 +22,8 @@ const LAYERS = [
 ] as const
 /** Only compose.ts and main.ts know which backend stands behind a port. */
 const BACKENDS = ['upstream', 'storage']
+/** Options are made of names and texts; what they configure is none of their business. */
+const CONFIG_IMPORTS = ['config', 'oci', 'telemetry', 'lib', 'errors.ts', 'limits.ts']
 /** Test folders that mirror no layer. */
 const TEST_KINDS = ['charts', 'fakes', 'faults', 'packaging', 'stand', 'system']
 const EMPTY_NAMES = ['common', 'helpers', 'index', 'misc', 'types', 'utils']
@@ -56,6 +58,7 @@ function directionFaults(sources: Sources): string[] {
       if (!target.startsWith('src/'))
         return target === 'package.json' ? [] : [`${said}: src imports nothing outside src`]
       if (rowOf(target) < rowOf(file)) return [`${said}: ${partOf(file)} is below ${partOf(target)}`]
+      if (partOf(file) === 'config' && !CONFIG_IMPORTS.includes(partOf(target))) return [`${said}: config may not`]
       const crosses = BACKENDS.includes(partOf(target)) && partOf(target) !== partOf(file)
       if (crosses && rowOf(file) > 1) return [`${said}: only compose.ts and main.ts know a backend`]
       return []

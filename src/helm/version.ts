@@ -56,7 +56,7 @@ function compareDigits(a: string, b: string): number {
   return a.length - b.length || compareText(a, b)
 }
 
-/** By code unit, which for the texts compared here is bytewise: never by locale, the order is part of the contract. */
+/** By code unit, never by locale: the order is part of the contract. */
 export function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
