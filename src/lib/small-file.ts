@@ -1,6 +1,6 @@
 /** Reading a file somebody named: a regular one, and never more of it than the bound. */
 
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { errorCode } from './error-code.ts'
 
 /**
@@ -10,7 +10,8 @@ import { errorCode } from './error-code.ts'
 export function readSmallFile(path: string, maxBytes: number): string {
   let file: number
   try {
-    file = openSync(path, 'r')
+    // Opening a pipe would otherwise wait for somebody to write to it.
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (cause) {
     throw new Error(`cannot be read (${errorCode(cause)})`, { cause })
   }

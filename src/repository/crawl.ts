@@ -53,6 +53,8 @@ export async function crawl(
   // A list of repositories may be had without asking the registry: nothing was listed when no tags could be.
   const [outage] = outages
   if (outage !== undefined && outages.length === inView.size) {
+    // It is the registry that is away: none of its repositories is to be left alone once it is back.
+    failures.endPauses()
     throw new ChartRepoError('UPSTREAM_UNAVAILABLE', outage.reason, { retryable: true })
   }
   failures.retainRepositories(new Set([CATALOG, ...inView]))

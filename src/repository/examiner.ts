@@ -113,9 +113,15 @@ export class Examiner {
       const known = this.#options.records.get(child.digest)
       if (known?.kind === 'chart') return known
       const fetched = await this.#options.registry.readManifest(repository, child.digest, options)
-      const manifest = fetched && tryParse(fetched)
+      // It may be pushed later, and then the index means something else.
+      if (fetched === undefined)
+        throw new ChartRepoError(
+          'UPSTREAM_MALFORMED',
+          `The registry does not have ${child.digest}, which an index names`,
+        )
+      const manifest = tryParse(fetched)
       // An index in an index is not followed: nothing that holds charts is built so, and loops are.
-      if (manifest?.kind !== 'image') continue
+      if (manifest.kind !== 'image') continue
       const record = await this.#examineImage(repository, child.digest, manifest, options)
       if (record.kind === 'chart') return record
     }

@@ -79,6 +79,13 @@ export class Failures {
     for (const tag of ofRepository?.keys() ?? []) if (tag !== WHOLE && !names.has(tag)) ofRepository?.delete(tag)
   }
 
+  /** Everything is worth another try at once. */
+  endPauses(): void {
+    for (const ofRepository of this.#failures.values()) {
+      for (const [tag, failure] of ofRepository) ofRepository.set(tag, { ...failure, retryAt: 0 })
+    }
+  }
+
   /** Forgets the repositories that are not in `names`. */
   retainRepositories(names: ReadonlySet<string>): void {
     for (const repository of this.#failures.keys()) if (!names.has(repository)) this.#failures.delete(repository)

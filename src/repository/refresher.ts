@@ -8,6 +8,7 @@
 
 import { ChartRepoError, describeError, isChartRepoError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
+import { untilAborted } from '../lib/until-aborted.ts'
 import { limits } from '../limits.ts'
 import { errorFields, type Log } from '../telemetry/log.ts'
 import type { CatalogListing, Problem, Tags } from './catalog.ts'
@@ -41,7 +42,6 @@ const FIRST_CRAWL = 'the first crawl of the registry is under way'
 export class Refresher {
   readonly #options: RefresherOptions
   readonly #stopping = new AbortController()
-  readonly #stopped = Promise.withResolvers<never>()
   #listing: CatalogListing | undefined
   #snapshot: Snapshot | undefined
   #status: RefreshStatus = { error: undefined, problems: [] }
@@ -55,8 +55,6 @@ export class Refresher {
 
   constructor(options: RefresherOptions) {
     this.#options = options
-    // Raced against, and of no interest by itself.
-    this.#stopped.promise.catch(() => undefined)
     if (options.initial !== undefined) this.#publish(options.initial)
   }
 
@@ -87,9 +85,7 @@ export class Refresher {
 
   /** Breaks off what is under way and resolves when nothing runs any more. */
   async stop(): Promise<void> {
-    const reason = new ChartRepoError('SNAPSHOT_MISSING', 'The server is stopping')
-    this.#stopping.abort(reason)
-    this.#stopped.reject(reason)
+    this.#stopping.abort(new ChartRepoError('SNAPSHOT_MISSING', 'The server is stopping'))
     await this.#loop
     await this.#running?.done
   }
@@ -159,7 +155,7 @@ export class Refresher {
     if (signal.aborted) return
     try {
       // Not everything under way can be broken off at once; nobody waits for it once the server stops.
-      const { listing, problems } = await Promise.race([crawl(context, this.#listing, signal), this.#stopped.promise])
+      const { listing, problems } = await untilAborted(crawl(context, this.#listing, signal), signal)
       this.#settle(listing, problems)
       const error = this.#snapshot === undefined ? describeProblems(problems) : undefined
       if (this.#status.error !== undefined && error === undefined) log.info('registry can be listed again')

@@ -63,8 +63,10 @@ export async function crawlRepository(context: PassContext, target: PassTarget):
     watchdog.reset()
     const tags = await readTags(context, { ...target, signal: calls }, names, problems, watchdog)
     if (signal?.aborted === true) throw signal.reason
-    if (watchdog.signal.aborted) problems.push(failures.note({ repository }, watchdog.signal.reason))
-    return { listing: { tags, checkedAt: target.now }, problems }
+    if (!watchdog.signal.aborted) return { listing: { tags, checkedAt: target.now }, problems }
+    problems.push(failures.note({ repository }, watchdog.signal.reason))
+    // What was due and broken off is due again.
+    return { listing: { tags, checkedAt: before?.checkedAt ?? target.now }, problems }
   } catch (error) {
     if (signal?.aborted === true) throw error
     const failure = failures.note({ repository }, error)

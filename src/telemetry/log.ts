@@ -14,6 +14,8 @@ export interface Log {
   readonly info: (message: string, fields?: LogFields) => void
   readonly warn: (message: string, fields?: LogFields) => void
   readonly error: (message: string, fields?: LogFields) => void
+  /** For lines that cost something to make, many times a second. */
+  readonly isEnabled: (level: LogLevel) => boolean
 }
 
 /** `write` gets whole lines, each ending with a line feed. */
@@ -23,13 +25,13 @@ export function createLog(options: {
   readonly write: (line: string) => void
 }): Log {
   const render = options.format === 'json' ? renderJson : renderText
-  const lowest = logLevels.indexOf(options.level)
+  const isEnabled = (level: LogLevel) => logLevels.indexOf(level) >= logLevels.indexOf(options.level)
   const at =
     (level: LogLevel) =>
     (message: string, fields: LogFields = {}) => {
-      if (logLevels.indexOf(level) >= lowest) options.write(render(new Date().toISOString(), level, message, fields))
+      if (isEnabled(level)) options.write(render(new Date().toISOString(), level, message, fields))
     }
-  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error'), isEnabled }
 }
 
 /** A thrown value as log fields: its description, and those of its causes. */

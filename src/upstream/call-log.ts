@@ -5,6 +5,7 @@ import type { Log } from '../telemetry/log.ts'
 import { describeCall, type Send } from './http-call.ts'
 
 export function withCallLog(send: Send, log: Log): Send {
+  if (!log.isEnabled('debug')) return send
   return async (call) => {
     const start = performance.now()
     const ms = () => Math.round(performance.now() - start)

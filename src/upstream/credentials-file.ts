@@ -80,12 +80,10 @@ class FileCredentials implements CredentialSource {
   /** What tells one state of the file from the next: two microseconds, against reading it for every request. */
   #readStamp(): string | undefined {
     try {
-      const { mtimeMs, ctimeMs, size, ino } = statSync(this.#options.path)
-      return `${mtimeMs} ${ctimeMs} ${size} ${ino}`
+      const stat = statSync(this.#options.path, { throwIfNoEntry: false })
+      return stat && `${stat.mtimeMs} ${stat.ctimeMs} ${stat.size} ${stat.ino}`
     } catch (error) {
-      const code = errorCode(error)
-      if (code === 'ENOENT') return undefined
-      throw this.#invalid(`it cannot be read (${code})`, error)
+      throw this.#invalid(`it cannot be read (${errorCode(error)})`, error)
     }
   }
 

@@ -88,7 +88,8 @@ export function findCredential(
 
 /** Docker Hub has one key in credentials files, whatever it is called elsewhere. */
 export function canonicalHost(host: string): string {
-  return host === 'docker.io' || host === 'registry-1.docker.io' ? 'index.docker.io' : host.toLowerCase()
+  const name = host.toLowerCase()
+  return name === 'docker.io' || name === 'registry-1.docker.io' ? 'index.docker.io' : name
 }
 
 function parseKey(key: string): Pick<CredentialEntry, 'hostname' | 'port' | 'path'> {

@@ -7,6 +7,7 @@
 
 import { ChartRepoError, describeError, isChartRepoError } from '../errors.ts'
 import { limits } from '../limits.ts'
+import { canonicalHost } from './credentials.ts'
 import type { Send } from './http-call.ts'
 import { isLoopbackHost } from './network-address.ts'
 
@@ -26,7 +27,7 @@ export interface RegistryOrigin {
 
 /** Docker Hub's name and its API's host differ. */
 export function apiHost(host: string): string {
-  return host === 'docker.io' || host === 'index.docker.io' ? 'registry-1.docker.io' : host
+  return canonicalHost(host) === canonicalHost('docker.io') ? 'registry-1.docker.io' : host
 }
 
 /**

@@ -103,6 +103,8 @@ describe('readConfiguration', () => {
     ['[::1]:5000', '[::1]:5000', undefined, ''],
     ['127.0.0.1:5000', '127.0.0.1:5000', undefined, ''],
     ['localhost', 'localhost', undefined, ''],
+    ['oci://r.example/team', 'r.example', undefined, 'team'],
+    ['OCI://127.0.0.1:5000', '127.0.0.1:5000', undefined, ''],
   ] as const)('reads the registry %s', (named, host, scheme, pathPrefix) => {
     expect(configurationOf([`--storage-registry-repo=${named}`]).registry).toMatchObject({ host, scheme, pathPrefix })
   })
@@ -225,6 +227,37 @@ describe('readConfiguration', () => {
       [expect.stringMatching(/^c: line 2 is not YAML/)],
     ],
     ['no such file', [repo, '--config=c'], {}, ['--config: given "c", which cannot be read (ENOENT)']],
+    [
+      'no such file, named in the environment',
+      [repo, '--config='],
+      { environment: { CONFIG: 'c' } },
+      ['CONFIG: given "c", which cannot be read (ENOENT)'],
+    ],
+    [
+      'a registry in the environment',
+      [],
+      { environment: { STORAGE_REGISTRY_REPO: 'a b' } },
+      ['STORAGE_REGISTRY_REPO: given "a b", wanted host[:port][/path]'],
+    ],
+    [
+      'options of two sources that do not go together',
+      ['--config=c'],
+      {
+        environment: { STORAGE_REGISTRY_SCHEME: 'HTTP', STORAGE_REGISTRY_REPOSITORIES: 'B,other' },
+        files: { c: 'storage-registry-repo: https://r/team\n' },
+      },
+      [
+        'STORAGE_REGISTRY_SCHEME: given HTTP, but storage-registry-repo in c begins with https://',
+        'STORAGE_REGISTRY_REPOSITORIES: given "B", wanted repository names, or a path and /*',
+        'STORAGE_REGISTRY_REPOSITORIES: given "other", which is not under the path "team" of storage-registry-repo in c',
+      ],
+    ],
+    [
+      'a certificate that is both trusted and not looked at',
+      [repo, '--storage-registry-insecure'],
+      { environment: { STORAGE_REGISTRY_CA_FILE: 'ca.pem' } },
+      ['--storage-registry-insecure: given together with STORAGE_REGISTRY_CA_FILE, wanted one of them'],
+    ],
   ]
   test.each(faults)('says what is wrong: %s', (_what, args, given, lines) => {
     expect(faultsOf(args, given)).toEqual([...lines])

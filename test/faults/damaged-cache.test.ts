@@ -93,6 +93,29 @@ describe.concurrent('a cache directory that was damaged', () => {
     expect(await Bun.file(join(dir.path, 'notes.txt')).text()).toBe('mine')
   })
 
+  test('a catalog that lost what a tag means: the chart is listed again, without a push', async () => {
+    await using dir = await openTempDir()
+    await using registry = await openFakeRegistry()
+    const args = [`--cache-dir=${dir.path}`, '--revalidate-interval=1h']
+    const { cached, uncached } = addCharts(registry)
+    {
+      await using server = await openServerOver(registry, { args })
+      await waitForIndex(server, bothFiles)
+    }
+    {
+      using catalog = new Database(await findCatalog(dir.path))
+      const { changes } = catalog.run('DELETE FROM record WHERE digest = ?', [uncached.manifestDigest])
+      expect(changes).toBe(1)
+    }
+    const callsBefore = registry.calls.length
+    await using server = await openServerOver(registry, { args })
+    await waitForIndex(server, bothFiles)
+    for (const chart of [cached, uncached]) await expectServed(server, chart)
+    // The record that is still there is not made again.
+    const configs = registry.callLines(callsBefore).filter((line) => line.endsWith(cached.configDigest))
+    expect(configs).toEqual([])
+  })
+
   test('a directory in place of the catalog is set aside too, or told in one line', async () => {
     await using dir = await openTempDir()
     await using registry = await openFakeRegistry()
@@ -202,6 +225,22 @@ describe.concurrent('a cache directory', () => {
       await waitForIndex(server, [added.fileName, ...bothFiles])
       expect(server.logLines().filter(({ level }) => level === 'error' || level === 'warn')).toEqual([])
     }
+  })
+
+  test('may be empty when several servers start in it at the same time', async () => {
+    await using dir = await openTempDir()
+    await using registry = await openFakeRegistry()
+    const { cached, uncached } = addCharts(registry)
+    const options = { args: [`--cache-dir=${join(dir.path, 'cache')}`] }
+    await using servers = new AsyncDisposableStack()
+    await Promise.all(
+      Array.from({ length: 4 }, async () => {
+        const server = servers.use(await openServerOver(registry, options))
+        await waitForIndex(server, bothFiles)
+        for (const chart of [cached, uncached]) await expectServed(server, chart)
+        expect(server.logLines().filter(({ level }) => level === 'error' || level === 'warn')).toEqual([])
+      }),
+    )
   })
 
   test('stays within its size, and everything is served all the same', async () => {

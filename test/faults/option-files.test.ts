@@ -29,6 +29,15 @@ describe.concurrent('files', () => {
     }
   })
 
+  test.each(['--storage-registry-config', '--storage-registry-ca-file', '--config'])(
+    'that never end, for %s',
+    async (flag) => {
+      expectFaults(await run([...good, `${flag}=/dev/zero`]), [
+        new RegExp(`${flag}: .*/dev/zero.* is not a regular file`),
+      ])
+    },
+  )
+
   const brokenCredentials: [what: string, text: string][] = [
     ['nothing', ''],
     ['no JSON', `{"auths": {"x": {"password": "${PASSWORD}"`],

@@ -11,7 +11,7 @@ import { expectFaults, good, run } from './bad-start.ts'
 describe.concurrent('a bad value', () => {
   const bad: [flag: string, ...values: string[]][] = [
     ['--port', 'abc', '-1', '65536', '1.5', '0x50', '1e3'],
-    ['--listen-host', 'two words', 'http://localhost', 'a/b'],
+    ['--listen-host', 'two words', 'http://localhost', 'a/b', '127.0.0.1:99', '127.0.0.1.', '::1:x', '[::1]:99'],
     ['--storage', 'floppy'],
     [
       '--storage-registry-repo',

@@ -37,7 +37,9 @@ async function expectNothingYet(server: Server): Promise<string> {
   expectSentence(reason)
   const readyz = await server.get('/readyz')
   expect(readyz.status).toBe(503)
-  expect(await readyz.json()).toMatchObject({ ready: false, charts: 0, versions: 0 })
+  expect(await readyz.json()).toMatchObject({ ready: false, charts: 0, versions: 0, refresh: { ok: false } })
+  const head = await server.get('/index.yaml', { method: 'HEAD' })
+  expect([head.status, head.headers.get('retry-after')]).toEqual([503, index.headers.get('retry-after')])
   expect((await server.get('/charts/app-1.0.0.tgz')).status).toBe(503)
   const health = await server.get('/health')
   expect([health.status, await health.json()]).toEqual([200, { healthy: true }])
@@ -85,41 +87,52 @@ describe.concurrent('before the first complete crawl', () => {
 })
 
 describe.concurrent('after a good crawl', () => {
-  test('the registry stops: index and cached charts are served, and fresh again within an interval', async () => {
-    await using registry = await openFakeRegistry()
-    const { cached, uncached } = addCharts(registry)
-    await using server = await openServerOver(registry)
-    await waitForIndex(server, bothFiles)
-    await expectServed(server, cached)
-    const before = await server.get('/index.yaml')
-    const bytesBefore = await before.text()
+  const views: readonly (readonly [view: string, args: readonly string[], late: string])[] = [
+    ['a catalog', [], 'team/late'],
+    // Nothing asks the catalog then, so only the tag lists tell that the registry is away.
+    ['a list of repositories', ['--storage-registry-repositories=team/app'], 'team/app'],
+  ]
+  test.each(views)(
+    'the registry stops (%s): all that is known is served, and fresh soon after',
+    async (_view, args, late) => {
+      await using registry = await openFakeRegistry()
+      const { cached, uncached } = addCharts(registry)
+      await using server = await openServerOver(registry, { args })
+      await waitForIndex(server, bothFiles)
+      await expectServed(server, cached)
+      const before = await server.get('/index.yaml')
+      const bytesBefore = await before.text()
 
-    registry.stop()
-    expect(await waitForRefreshError(server)).toMatch(/refused|reach|listens/)
-    const readiness = await waitFor('an age of more than two seconds', async () => {
-      const now = await server.readyz()
-      return now.snapshotAgeSeconds > 2 && now
-    })
-    expect(readiness).toMatchObject({ ready: true, charts: 1, versions: 2, refresh: { ok: false } })
-    const during = await server.get('/index.yaml')
-    expect([during.status, during.headers.get('etag')]).toEqual([200, before.headers.get('etag')])
-    expect(Number(during.headers.get('x-snapshot-age'))).toBeGreaterThanOrEqual(2)
-    expect(await during.text()).toBe(bytesBefore)
-    await expectServed(server, cached)
-    await expectUnavailable(server, uncached)
+      registry.stop()
+      // Until the attempts have come to an end, it may be the time they take that is told.
+      await waitFor('the reason in /readyz', async () =>
+        /refused|reach|listens/.test(await waitForRefreshError(server)),
+      )
+      const readiness = await waitFor('an age of more than two seconds', async () => {
+        const now = await server.readyz()
+        return now.snapshotAgeSeconds > 2 && now
+      })
+      expect(readiness).toMatchObject({ ready: true, charts: 1, versions: 2, refresh: { ok: false } })
+      const during = await server.get('/index.yaml')
+      expect([during.status, during.headers.get('etag')]).toEqual([200, before.headers.get('etag')])
+      expect(Number(during.headers.get('x-snapshot-age'))).toBeGreaterThanOrEqual(2)
+      expect(await during.text()).toBe(bytesBefore)
+      await expectServed(server, cached)
+      await expectUnavailable(server, uncached)
 
-    // The same fault again and again is one line of the log.
-    expect(server.logLines().filter(({ level }) => level === 'warn' || level === 'error').length).toBeLessThan(4)
+      // The same fault again and again is one line of the log.
+      expect(server.logLines().filter(({ level }) => level === 'warn' || level === 'error').length).toBeLessThan(4)
 
-    registry.addChart({ repository: 'team/late', name: 'late', version: '1.0.0' })
-    registry.start()
-    const startedAt = performance.now()
-    await waitForIndex(server, [...bothFiles, 'late-1.0.0.tgz'])
-    // An attempt that began before the registry was back may still be waiting in its back-off.
-    expect(performance.now() - startedAt).toBeLessThan(INTERVAL_MS + 4000)
-    await waitForHealth(server)
-    await expectServed(server, uncached)
-  })
+      registry.addChart({ repository: late, name: 'late', version: '0.1.0' })
+      registry.start()
+      const startedAt = performance.now()
+      await waitForIndex(server, [...bothFiles, 'late-0.1.0.tgz'])
+      // An attempt that began before the registry was back may still be waiting in its back-off.
+      expect(performance.now() - startedAt).toBeLessThan(INTERVAL_MS + 4000)
+      await waitForHealth(server)
+      await expectServed(server, uncached)
+    },
+  )
 
   test.each(['SIGTERM', 'SIGKILL'] as const)(
     'a restart by %s while it is down serves the last snapshot at once',

@@ -185,6 +185,24 @@ describe.concurrent('403 and 404 on one repository', () => {
     await waitForHealth(server)
   })
 
+  test.each(['{"errors":[]}', '{"errors":[{"status":404,"message":"x"}]}', '{"errors":[{"code":"DENIED"}]}'])(
+    '404 with %s, which says of nothing that it is not there: what was known stays',
+    async (body) => {
+      await using registry = await openFakeRegistry()
+      const { poor1 } = addTwoRepositories(registry)
+      await using server = await openServerOver(registry)
+      await waitForIndex(server, allFiles)
+      const notFound = reply({ status: 404, headers: { 'content-type': 'application/json' }, body })
+      const script = registry.script({ path: poorTags }, always(notFound))
+      await waitForProblem(server, 'team/poor')
+      await waitForRounds(registry)
+      expect(await readIndex(server)).toEqual(allFiles)
+      await expectServed(server, poor1)
+      script.clear()
+      await waitForHealth(server)
+    },
+  )
+
   test('404 for one manifest that the tag list still names: the other tags are there', async () => {
     await using registry = await openFakeRegistry()
     addTwoRepositories(registry)
@@ -235,6 +253,21 @@ describe.concurrent('429', () => {
     await waitForProblem(server, 'team/poor')
     script.clear()
     await waitForIndex(server, allFiles)
+  })
+
+  test('with a Retry-After of an hour, for a package: the client is told the same, after one request', async () => {
+    await using registry = await openFakeRegistry()
+    const { poor1 } = addTwoRepositories(registry)
+    await using server = await openServerOver(registry, { args: ['--refresh-interval=1h'] })
+    await waitForIndex(server, allFiles)
+    const script = registry.script(
+      { path: new RegExp(`/blobs/${poor1.chartDigest}$`) },
+      always(replyOciError(429, 'TOOMANYREQUESTS', { 'retry-after': '3600' })),
+    )
+    const answer = await server.get(`/charts/${poor1.fileName}`)
+    expect([answer.status, answer.headers.get('retry-after'), script.used()]).toEqual([502, '3600', 1])
+    script.clear()
+    await expectServed(server, poor1)
   })
 })
 

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { findChartLayers, makeChartRecord, tryParseCreated } from '../../src/helm/chart-record.ts'
+import { limits } from '../../src/limits.ts'
 import { digestHex } from '../../src/oci/digest.ts'
 import type { Descriptor } from '../../src/oci/manifest.ts'
 import { mediaTypes } from '../../src/oci/media-types.ts'
@@ -37,6 +38,13 @@ describe('findChartLayers', () => {
   test('takes the first of several layers of one type', () => {
     const second = describeContent(mediaTypes.helmChart, 'second')
     expect(findChartLayers(chartManifest('', {}, [chart, second]))).toMatchObject({ chart: layer(chart) })
+  })
+
+  test('leaves out provenance that is larger than a signature can be', () => {
+    const signed = (size: number) => findChartLayers(chartManifest('', {}, [chart, { ...provenance, size }]))
+    const { maxProvenanceBytes } = limits
+    expect(signed(maxProvenanceBytes)).toMatchObject({ provenance: { size: maxProvenanceBytes } })
+    expect(signed(maxProvenanceBytes + 1)).toEqual({ chart: layer(chart), provenance: undefined })
   })
 
   test('says why a manifest is no chart', () => {
@@ -153,6 +161,10 @@ describe('tryParseCreated', () => {
     ...[
       '2026-13-01T12:00:00Z',
       '2026-03-32T12:00:00Z',
+      '2026-02-30T12:00:00Z',
+      '2026-02-29T12:00:00Z',
+      '2026-04-31T12:00:00Z',
+      '2026-03-01T24:00:00Z',
       '2026-03-01T25:00:00Z',
       '2026-03-01T12:60:00Z',
       '+02026-03-01T12:00:00Z',

@@ -41,6 +41,15 @@ describe('parseManifest', () => {
     expect(parse({ manifests })).toEqual({ kind: 'index', children: [descriptor] })
   })
 
+  test.each([`md5:${'0'.repeat(32)}`, 'blake3:x', 'x'])(
+    'leaves out a layer or child whose digest is %s, which nobody here can verify',
+    (unknown) => {
+      const odd = { ...descriptor, digest: unknown }
+      expect(parse({ ...image, layers: [odd, descriptor, odd] })).toMatchObject({ kind: 'image', layers: [descriptor] })
+      expect(parse({ ...index, manifests: [odd, descriptor] })).toEqual({ kind: 'index', children: [descriptor] })
+    },
+  )
+
   test.each([{}, 'x', 1, null, ['a']])(
     'takes annotations that are %j for none, or for their strings',
     (annotations) => {

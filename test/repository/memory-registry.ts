@@ -23,7 +23,8 @@ export interface ChartContent {
   readonly created?: string
 }
 
-type Fault = ChartRepoError | Promise<unknown> | (() => void)
+/** Thrown, waited for, or called with the signal of the call. */
+type Fault = ChartRepoError | Promise<unknown> | ((signal: AbortSignal | undefined) => unknown)
 
 export class MemoryRegistry implements ChartRegistry {
   readonly #repositories = new Map<string, Map<string, Digest>>()
@@ -144,9 +145,13 @@ export class MemoryRegistry implements ChartRegistry {
     this.signal = signal
     const fault = this.#faults.get(call)
     if (fault instanceof Error) throw fault
-    if (typeof fault === 'function') fault()
-    else await fault
+    await (typeof fault === 'function' ? fault(signal) : fault)
   }
+}
+
+/** A fault for `fail`: no answer, until the call is broken off. */
+export function hang(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason), { once: true }))
 }
 
 /** A failure of the registry; transient when it is one of the network. */

@@ -56,6 +56,22 @@ describe('start', () => {
     expect(signal === undefined ? 'no signal' : getEventListeners(signal, 'abort').length).toBeLessThan(5)
     await refresher.stop()
   })
+
+  test('keeps no result but the last one in memory', async () => {
+    const { refresher, registry, clock } = await openFreshStage()
+    registry.addChart('b', '1.0.0', { name: 'other', version: '1.0.0' })
+    registry.fail('tags b', failure())
+    const results: WeakRef<object>[] = []
+    for (let i = 0; i < 40; i++) {
+      await clock.advance(3000)
+      await refresher.fresh()
+      results.push(new WeakRef(refresher.status.problems))
+    }
+    await settle()
+    Bun.gc(true)
+    // The last one is in use, and the collector may take a stray word on the stack for a reference to another.
+    expect(results.filter((result) => result.deref() !== undefined).length).toBeLessThan(10)
+  })
 })
 
 describe('stop', () => {

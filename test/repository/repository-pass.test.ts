@@ -1,16 +1,21 @@
 /** The pass over one repository: what it costs, when known tags are re-checked, and what failures do. */
-import { describe, expect, test } from 'bun:test'
+import { afterEach, describe, expect, jest, test } from 'bun:test'
 import fc from 'fast-check'
+import { limits } from '../../src/limits.ts'
 import type { RepositoryListing } from '../../src/repository/catalog.ts'
 import { crawlRepository } from '../../src/repository/repository-pass.ts'
 import { rejection } from '../upstream/fake-send.ts'
 import { openCrawlStage, REVALIDATE_MS } from './crawl-stage.ts'
-import { failure } from './memory-registry.ts'
+import { failure, hang } from './memory-registry.ts'
 
 type Stage = ReturnType<typeof openCrawlStage>
 
 const hex = 'ab'.repeat(32)
 const tagsOf = (listing: RepositoryListing | undefined) => [...(listing?.tags.keys() ?? [])].sort()
+
+afterEach(() => {
+  jest.useRealTimers()
+})
 
 /** Passes over `a` until the listing is there, and forgets what that cost. */
 async function begin(stage: Stage): Promise<RepositoryListing> {
@@ -196,6 +201,17 @@ describe('failures', () => {
     expect(tagsOf((await stage.pass('a', listing)).listing)).toEqual(['2.0.0', '3.0.0'])
   })
 
+  test('of a later page that will not pass by themselves leave what the list does name as fresh as ever', async () => {
+    const stage = openCrawlStage()
+    stage.registry.addChart('a', '1.0.0', { name: 'demo', version: '1.0.0' })
+    stage.registry.incomplete.set('a', failure('UPSTREAM_MALFORMED'))
+    const before = await begin(stage)
+    stage.registry.addChart('a', '2.0.0', { name: 'demo', version: '2.0.0' })
+    await stage.clock.advance(30_000)
+    const { listing, problems } = await stage.pass('a', before)
+    expect([tagsOf(listing), problems.length]).toEqual([['1.0.0', '2.0.0'], 1])
+  })
+
   test('of a new tag leave it out and are tried again: at once when they may pass, after a pause when not', async () => {
     const stage = openCrawlStage()
     for (const tag of ['1.0.0', '2.0.0']) stage.registry.addChart('a', tag, { name: 'demo', version: tag })
@@ -231,6 +247,25 @@ describe('failures', () => {
     stage.registry.fail('head a:1.0.0', undefined)
     const { listing, problems } = await stage.pass('a', kept)
     expect([listing?.tags.get('1.0.0'), problems]).toEqual([moved, []])
+  })
+
+  test('of a repository that hung leave no re-check out: it is made up for when the repository is tried again', async () => {
+    const stage = openCrawlStage()
+    stage.registry.addChart('a', '1.0.0', { name: 'demo', version: '1.0.0', content: 'old' })
+    const before = await begin(stage)
+    const moved = stage.registry.addChart('a', '1.0.0', { name: 'demo', version: '1.0.0', content: 'new' })
+    stage.registry.fail('head a:1.0.0', hang)
+    await stage.clock.advance(REVALIDATE_MS)
+    jest.useFakeTimers()
+    const passing = stage.pass('a', before)
+    for (let turn = 0; turn < 100; turn++) await Promise.resolve()
+    jest.advanceTimersByTime(limits.repositoryStallMs)
+    const { listing } = await passing
+    jest.useRealTimers()
+    expect(listing?.tags).toEqual(before.tags)
+    stage.registry.fail('head a:1.0.0', undefined)
+    await stage.clock.advance(limits.timeoutPauseMs)
+    expect((await stage.pass('a', listing)).listing?.tags.get('1.0.0')).toBe(moved)
   })
 
   test('of this program end the pass', async () => {

@@ -17,7 +17,10 @@ export const WRONG_PASSWORD = 'Wr0ngS3cretPassw0rd-3'
 /** What the token server takes as `refresh_token` (an `identitytoken` of a credentials file). */
 export const IDENTITY_TOKEN = 'Id3ntityS3cretT0ken-4'
 
-export const SECRETS: readonly string[] = [PASSWORD, OTHER_PASSWORD, WRONG_PASSWORD, IDENTITY_TOKEN]
+/** The signature of a presigned address, as object storage gives it to whoever may read a blob. */
+export const SIGNATURE = 'S1gnatur30fAPres1gnedAddr3ss-5'
+
+export const SECRETS: readonly string[] = [PASSWORD, OTHER_PASSWORD, WRONG_PASSWORD, IDENTITY_TOKEN, SIGNATURE]
 
 /** Users whose `base64(user:password)` is a secret as well. */
 const USERS: readonly string[] = [USER, OTHER_USER, '<token>', '']

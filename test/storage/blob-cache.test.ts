@@ -1,6 +1,6 @@
 /** The blob cache: filled once, verified always, and the least recently used out first. */
 import { describe, expect, spyOn, test } from 'bun:test'
-import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, stat, symlink, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { ChartRepoError } from '../../src/errors.ts'
 import { limits } from '../../src/limits.ts'
@@ -225,6 +225,35 @@ describe('what is on disk', () => {
     expect((await readdir(shard)).sort()).toEqual([`.${hex}.2.part`, 'README'])
   })
 
+  test('is swept of unfinished files while the server runs, too', async () => {
+    await using stage = await openStage()
+    const cache = await stage.open()
+    const blob = makeBlob('hello')
+    await expectServed(cache, blob, openSource(blob.bytes).fetch)
+    const part = join(dirname(stage.path(blob)), `.${digestHex(blob.digest)}.1.part`)
+    await writeFile(part, 'x')
+    await stage.clock.advance(2 * limits.stalePartFileMs)
+    const other = makeBlob('other')
+    await expectServed(cache, other, openSource(other.bytes).fetch)
+    expect(await Bun.file(part).exists()).toBe(false)
+  })
+
+  test('is not given to who was told another size of it, and stays for those who know the right one', async () => {
+    await using stage = await openStage()
+    for (const blob of [makeBlob('hello'), fillBlob(LARGE, 'x')]) {
+      const cache = await stage.open()
+      await expectServed(cache, blob, openSource(blob.bytes).fetch)
+      for (const opened of [cache, await stage.open()]) {
+        for (const size of [blob.size - 1, blob.size + 1, 0]) {
+          const lied = opened.open({ digest: blob.digest, size }, noSource)
+          expect(await rejection(lied)).toMatchObject({ code: 'DIGEST_MISMATCH' })
+        }
+        await expectServed(opened, blob)
+      }
+    }
+    expect(stage.log.lines).toEqual([])
+  })
+
   test('is readable by its owner alone', async () => {
     await using stage = await openStage()
     const blob = makeBlob('hello')
@@ -297,6 +326,20 @@ describe('the size limit', () => {
     await stage.clock.advance(limits.evictionGraceMs + 1)
     await fill(cache, a)
     expect(await stage.files()).toEqual(shortNames(second, a))
+  })
+
+  test('is kept beside a link that leads nowhere', async () => {
+    await using stage = await openStage()
+    await fill(await stage.open(), a, b, c)
+    await mkdir(dirname(stage.path(d)), { recursive: true })
+    await symlink('nowhere', stage.path(d))
+    const cache = await stage.open(250)
+    expect(stage.log.lines).toEqual([])
+    await fill(cache, e)
+    const blobs = (await readdir(stage.dir, { recursive: true, withFileTypes: true })).filter((file) => file.isFile())
+    expect(blobs).toHaveLength(2)
+    await expectServed(cache, e)
+    await fill(cache, d)
   })
 
   test('does not keep a blob from being served that is larger', async () => {

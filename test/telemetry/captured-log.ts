@@ -26,6 +26,7 @@ export function captureLog(): CapturedLog {
     info: at('info'),
     warn: at('warn'),
     error: at('error'),
+    isEnabled: () => true,
     lines,
     messages: (level) =>
       lines.filter((line) => level === undefined || line.level === level).map(({ message }) => message),

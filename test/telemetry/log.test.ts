@@ -36,6 +36,14 @@ describe('createLog', () => {
     expect(lines[0]).toMatch(/^\S+Z info {2}index published charts=3 reason="a \\"b\\" c" empty=""\n$/)
   })
 
+  test.each(['json', 'text'] as const)('%s cuts what is too long to be read, and keeps the rest', (format) => {
+    const { lines, log } = openLog(format)
+    log.warn('metadata left out', { fields: 'x'.repeat(900_000), reason: 'y'.repeat(900_000), repository: 'a/b' })
+    expect(lines).toHaveLength(1)
+    expect(lines[0]?.length).toBeLessThan(10_000)
+    expect(lines[0]).toContain('a/b')
+  })
+
   test('json is one line that reads back, whatever the message and the fields', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (message, value) => {

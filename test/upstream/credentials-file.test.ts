@@ -102,6 +102,17 @@ describe('openCredentialsFile', () => {
     expect(stage.log.messages('error')).toEqual([])
   })
 
+  test.each(['"credsStore":"desktop"', '"credHelpers":{"r.example":"ecr-login"}'])(
+    'warns once that helpers are not asked, where the file has %s, and takes what it has itself',
+    async (helpers) => {
+      await using stage = await openStage()
+      await writeFile(stage.path, content(USER).replace('{', `{${helpers},`))
+      const source = stage.open()
+      expect([userOf(source), userOf(source)]).toEqual([USER, USER])
+      expect(stage.log.messages()).toEqual(['credential helpers are not asked; only what "auths" has itself is used'])
+    },
+  )
+
   test('says why a file cannot be used at the start', async () => {
     await using stage = await openStage()
     const fault = (text: string) =>

@@ -70,6 +70,42 @@ describe('RemoteRegistry.listRepositories', () => {
   })
 })
 
+describe('RemoteRegistry warns once', () => {
+  test('of a named repository that the registry does not have', async () => {
+    await using registry = await openFilledRegistry()
+    const { remote, log } = connect(registry, { repositories: ['gone', 'app'] })
+    for (let i = 0; i < 3; i++) {
+      for (const name of ['gone', 'app']) await remote.listTags(name)
+    }
+    // One that was found in the catalog and is gone a moment later is nobody's slip.
+    await remote.listTags('not/named')
+    expect(log.lines.filter(({ level }) => level === 'warn')).toEqual([
+      { level: 'warn', message: 'the registry does not have a repository that was named', fields: { view: 'gone' } },
+    ])
+  })
+
+  test.each([
+    ['nowhere', [], 'nowhere'],
+    ['', ['nowhere/*'], 'nowhere/*'],
+    ['team', ['team/x/*', 'team/y/*'], 'team/x/* team/y/*'],
+  ])('of the path %j and the list %j, under which there is nothing', async (pathPrefix, repositories, view) => {
+    await using registry = await openFilledRegistry()
+    const { remote, log } = connect(registry, { pathPrefix, repositories })
+    for (let i = 0; i < 3; i++) await remote.listRepositories()
+    expect(log.lines.filter(({ level }) => level === 'warn')).toEqual([
+      { level: 'warn', message: 'nothing that the registry lists is in view', fields: { view } },
+    ])
+  })
+
+  test('of nothing while all that was asked for is there', async () => {
+    await using registry = await openFilledRegistry()
+    const { remote, log } = connect(registry, { pathPrefix: 'team', repositories: ['team/*', 'team/a'] })
+    await remote.listRepositories()
+    await remote.listTags('team/a')
+    expect(log.messages('warn')).toEqual([])
+  })
+})
+
 describe('RemoteRegistry', () => {
   test('looks for the scheme once, however many ask at the same time', async () => {
     await using registry = await openFilledRegistry()
