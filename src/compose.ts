@@ -4,6 +4,7 @@ import { X509Certificate } from 'node:crypto'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
 import type { Configuration } from './config/configuration.ts'
+import { quote } from './config/sources.ts'
 import { ChartRepoError, describeError } from './errors.ts'
 import { createApp } from './http/app.ts'
 import { systemClock } from './lib/clock.ts'
@@ -98,12 +99,12 @@ function openFiles({ registry }: Configuration, log: Log) {
       return undefined
     }
   }
-  const credentials = attempt('--storage-registry-config', () =>
+  const credentials = attempt(registry.fileOptions.credentials, () =>
     openCredentialsFile({ path: registry.credentialsPath, required: registry.credentialsRequired, log }),
   )
   const { caFile } = registry
   const caCertificates =
-    caFile === undefined ? undefined : attempt('--storage-registry-ca-file', () => readAuthorities(caFile))
+    caFile === undefined ? undefined : attempt(registry.fileOptions.caFile, () => readAuthorities(caFile))
   if (credentials === undefined || faults.length > 0) throw new ChartRepoError('CONFIG_INVALID', faults.join('\n'))
   return { credentials, caCertificates }
 }
@@ -114,11 +115,11 @@ function readAuthorities(path: string): readonly string[] {
   try {
     pem = readSmallFile(path, limits.maxCertificatesBytes)
   } catch (cause) {
-    throw new ChartRepoError('CONFIG_INVALID', `given "${path}", which ${describeError(cause)}`, { cause })
+    throw new ChartRepoError('CONFIG_INVALID', `given ${quote(path)}, which ${describeError(cause)}`, { cause })
   }
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g)
   if (blocks === null || !blocks.every(isCertificate)) {
-    throw new ChartRepoError('CONFIG_INVALID', `given "${path}", wanted a PEM file with certificates`)
+    throw new ChartRepoError('CONFIG_INVALID', `given ${quote(path)}, wanted a PEM file with certificates`)
   }
   return [...rootCertificates, ...blocks]
 }
@@ -138,16 +139,9 @@ function catalogPath({ cache, registry }: Configuration): string {
   return join(cache.dir, `catalog-${Bun.CryptoHasher.hash('sha256', view, 'hex').slice(0, 16)}.sqlite`)
 }
 
-/**
- * The listing of the run before, or undefined when the file lacks the meaning of one of its tags: then it is not whole,
- * and the registry is crawled anew with the records that are there. Its tags count as checked now: each is re-checked
- * within one interval from here on.
- */
+/** The listing of the run before. Its tags count as checked now: each is re-checked within one interval from here on. */
 function toListing(stored: StoredCatalog, now: number): CatalogListing | undefined {
   if (stored.listedAt === undefined) return undefined
-  for (const tags of stored.repositories.values()) {
-    for (const digest of tags.values()) if (digest !== null && !stored.records.has(digest)) return undefined
-  }
   const repositories = [...stored.repositories].map(([name, tags]) => [name, { tags, checkedAt: now }] as const)
   return { listedAt: stored.listedAt, repositories: new Map(repositories) }
 }

@@ -24,6 +24,8 @@ export interface Configuration {
     readonly credentialsRequired: boolean
     readonly caFile: string | undefined
     readonly insecure: boolean
+    /** How whoever configured this calls the two files, for messages. */
+    readonly fileOptions: { readonly credentials: string; readonly caFile: string }
   }
   readonly cache: { readonly dir: string; readonly maxBytes: number }
   readonly refreshIntervalMs: number
@@ -124,6 +126,10 @@ function combine(
       credentialsRequired: given.has('storage-registry-config'),
       caFile: values['storage-registry-ca-file'],
       insecure: values['storage-registry-insecure'],
+      fileOptions: {
+        credentials: nameOf('storage-registry-config'),
+        caFile: nameOf('storage-registry-ca-file'),
+      },
     },
     cache: { dir: values['cache-dir'] ?? surroundings.platformCacheDir, maxBytes: values['cache-size'] },
     refreshIntervalMs: values['refresh-interval'],

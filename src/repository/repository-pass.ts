@@ -53,7 +53,7 @@ export async function crawlRepository(context: PassContext, target: PassTarget):
   const { failures } = context
   const { repository, before, signal } = target
   const pending = failures.pending(repository)
-  if (pending !== undefined) return { listing: before, problems: [pending], failure: pending }
+  if (pending !== undefined) return { listing: before, problems: [pending] }
   const watchdog = new Watchdog(`Nothing more of ${repository} was answered`, limits.repositoryStallMs)
   const calls = signal === undefined ? watchdog.signal : AbortSignal.any([signal, watchdog.signal])
   const problems: Problem[] = []

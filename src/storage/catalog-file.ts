@@ -221,7 +221,19 @@ function readCatalog(db: Database): StoredCatalog {
     if (digest === null || isDigest(digest)) stored.set(tag, digest)
   }
   const listing = db.query<{ listed_at: number }, []>('SELECT listed_at FROM listing').get()
-  return { listedAt: listing?.listed_at, repositories, records }
+  if (isWhole(repositories, records)) return { listedAt: listing?.listed_at, repositories, records }
+  // Without the meaning of one of its tags a listing is not what was published. Nothing of it may come back later
+  // beside the one that takes its place; the records that are there spare most of the crawl.
+  db.run('DELETE FROM tag')
+  db.run('DELETE FROM listing')
+  return { listedAt: undefined, repositories: new Map(), records }
+}
+
+function isWhole(repositories: ReadonlyMap<string, StoredTags>, records: ReadonlyMap<Digest, ManifestRecord>): boolean {
+  for (const tags of repositories.values()) {
+    for (const digest of tags.values()) if (digest !== null && !records.has(digest)) return false
+  }
+  return true
 }
 
 function fromRow(row: RecordRow): ManifestRecord | undefined {

@@ -11,6 +11,7 @@ import { errorCode } from '../lib/error-code.ts'
 import { readSmallFile } from '../lib/small-file.ts'
 import { limits } from '../limits.ts'
 import { errorFields, type Log } from '../telemetry/log.ts'
+import { toLogText } from '../telemetry/redact.ts'
 import { type Credential, type CredentialEntry, findCredential, parseCredentials } from './credentials.ts'
 
 export interface CredentialSource {
@@ -106,8 +107,12 @@ class FileCredentials implements CredentialSource {
   }
 
   #invalid(fault: string, cause?: unknown): ChartRepoError {
-    return new ChartRepoError('CONFIG_INVALID', `Cannot use the credentials file ${this.#options.path}: ${fault}`, {
-      cause,
-    })
+    return new ChartRepoError(
+      'CONFIG_INVALID',
+      `Cannot use the credentials file ${toLogText(this.#options.path)}: ${fault}`,
+      {
+        cause,
+      },
+    )
   }
 }

@@ -137,6 +137,12 @@ export class HttpRegistry implements TagLister, ManifestReader, BlobReader {
     const response = await this.#send(call)
     if (response.status === 404 && (await isRegistrysOwn(response))) return undefined
     if (!response.ok) throw await toStatusError(call, response)
+    const length = response.headers.get('content-length')
+    if (length !== null && Number(length) !== blob.size) {
+      await response.body?.cancel()
+      const fault = `it is ${length} bytes long, ${blob.size} were promised`
+      throw new ChartRepoError('DIGEST_MISMATCH', `Cannot use blob ${blob.digest}: ${fault}`)
+    }
     return response.body ?? new Blob().stream()
   }
 

@@ -20,6 +20,7 @@ describe('readConfiguration', () => {
         credentialsRequired: false,
         caFile: undefined,
         insecure: false,
+        fileOptions: { credentials: '--storage-registry-config', caFile: '--storage-registry-ca-file' },
       },
       cache: { dir: '/platform/cache', maxBytes: 2 * 1024 ** 3 },
       refreshIntervalMs: 30_000,
@@ -77,8 +78,17 @@ describe('readConfiguration', () => {
     const variables = entries.map(([name, value]) => [environmentName(name as (typeof optionNames)[number]), value])
     const yaml = entries.map(([name, value]) => `${name}: ${JSON.stringify(value)}\n`).join('')
     expect(apart).toEqual(flags)
-    expect(configurationOf([], { environment: Object.fromEntries(variables) })).toEqual(flags)
-    expect(configurationOf(['--config=c.yaml'], { files: { 'c.yaml': yaml } })).toEqual(flags)
+    // All but what the two files are called in messages: that is as they were given.
+    const named = (credentials: string, caFile: string) => ({
+      ...flags,
+      registry: { ...flags.registry, fileOptions: { credentials, caFile } },
+    })
+    expect(configurationOf([], { environment: Object.fromEntries(variables) })).toEqual(
+      named('STORAGE_REGISTRY_CONFIG', 'STORAGE_REGISTRY_CA_FILE'),
+    )
+    expect(configurationOf(['--config=c.yaml'], { files: { 'c.yaml': yaml } })).toEqual(
+      named('storage-registry-config in c.yaml', 'storage-registry-ca-file in c.yaml'),
+    )
     expect(flags).toMatchObject({
       listen: { host: '127.0.0.1', port: 0 },
       registry: {

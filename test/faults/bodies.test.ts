@@ -102,7 +102,7 @@ describe.concurrent('a stall', () => {
     await using server = await openServerOver(registry, { args: ['--refresh-wait=100ms'] })
     await waitForIndex(server, allFiles)
     const script = registry.script({ path: /poor\/tags\/list/ }, always(stall()))
-    await waitForRounds(registry, 1)
+    await waitFor('the stall', () => script.used() > 0)
     expect(await readIndex(server)).toEqual(allFiles)
     expect((await server.readyz()).ready).toBe(true)
     expect(script.used()).toBeLessThanOrEqual(1)

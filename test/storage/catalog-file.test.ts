@@ -103,6 +103,7 @@ describe('CatalogFile', () => {
   test('keeps of a listing only what the next one does not change', async () => {
     await using stage = await openStage()
     const { catalog } = stage.open()
+    for (const each of ['1', '2', '3']) catalog.saveRecord(digest(each), skipped(each))
     catalog.saveListing(
       1,
       new Map([
