@@ -6,7 +6,7 @@
 #   make fmt                                                  put format and safe lint fixes in place
 #   make build                                                dist/oci-chartrepo for this machine
 #   make build-all                                            dist/oci-chartrepo-<platform> for each of PLATFORMS
-#   make bench                                                time to a full index and peak memory, over a real registry
+#   make bench [SIZES=1000,20000] [RUNS=5] [ONLY=refresh,…]   one table of figures over a real registry (bench/README.md)
 #   make clean                                                remove what was built
 
 PLATFORMS := linux-x64 linux-arm64 linux-x64-musl linux-arm64-musl darwin-arm64
@@ -48,7 +48,7 @@ dist/oci-chartrepo-%: $(SOURCES) | $(INSTALLED)
 	.ci/compile $(BUN) $@ bun-$*
 
 bench: $(INSTALLED) build
-	@$(BUN) bench/first-index.ts
+	@$(BUN) bench/main.ts SIZES=$(SIZES) RUNS=$(RUNS) ONLY=$(ONLY)
 
 clean:
 	rm -rf dist

@@ -2,7 +2,7 @@
  * Time to the first full index, to the second, and peak memory: the compiled executable in front of a real
  * docker-registry on this machine, its answer checked against what was pushed before any figure is printed.
  *
- *   make bench            or, for other numbers: bun bench/first-index.ts [VERSIONS=1000] [RUNS=5]
+ *   bun bench/first-index.ts [VERSIONS=1000] [RUNS=5]
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -20,12 +20,12 @@ export function seedRegistry(root: string, { repositories, versionsEach }: SeedO
   return repositories * versionsEach
 }
 
-/** Adds one version, which a running registry serves from then on. */
-export function seedVersion(root: string, chart: ChartDescription): void {
+/** Adds one version, which a running registry serves from then on; `content` is its chart archive, a short text if none. */
+export function seedVersion(root: string, chart: ChartDescription, content?: Uint8Array): void {
   const base = join(root, 'docker', 'registry', 'v2')
   const repository = join(base, 'repositories', 'charts', chart.name)
   const config = writeBlob(base, JSON.stringify(chart))
-  const layer = writeBlob(base, `not unpacked by anybody here: ${chart.name} ${chart.version}`)
+  const layer = writeBlob(base, content ?? `not unpacked by anybody here: ${chart.name} ${chart.version}`)
   const manifest = writeBlob(
     base,
     JSON.stringify({
@@ -44,7 +44,7 @@ export function seedVersion(root: string, chart: ChartDescription): void {
   writeLink(join(tag, 'current'), digest)
 }
 
-function writeBlob(base: string, content: string): { digest: string; size: number } {
+function writeBlob(base: string, content: string | Uint8Array): { digest: string; size: number } {
   const hex = Bun.CryptoHasher.hash('sha256', content, 'hex')
   const dir = join(base, 'blobs', 'sha256', hex.slice(0, 2), hex)
   mkdirSync(dir, { recursive: true })

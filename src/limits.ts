@@ -54,7 +54,9 @@ export const limits = {
   maxUpstreamRequests: 32,
   /** How long plain HTTP that was only guessed is kept to before HTTPS is tried again. */
   guessedOriginMs: 600_000,
-  /** A repository of which nothing at all is answered for this long is given up in this pass: longer than one attempt. */
+  /** Tags looked into at once: fewer than requests, so that lists never wait behind tags that hang. */
+  maxTagsAtOnce: 24,
+  /** Nothing of a repository that is under way coming to an end for this long is given up on: longer than one attempt. */
   repositoryStallMs: 40_000,
   /** After a time-out a repository or tag is left alone this long, so that what hangs does not slow every refresh. */
   timeoutPauseMs: 120_000,

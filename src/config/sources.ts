@@ -40,14 +40,17 @@ export function readCommandLine(args: readonly string[]): CommandLine {
   const texts = new Map<OptionName, GivenText>()
   const faults: string[] = []
   const seen = new Set<string>()
+  // The value of an option that is not known may be a secret, and is no second fault.
+  let afterUnknown = -1
   for (const token of tokens) {
-    if (token.kind === 'positional')
+    if (token.kind === 'positional' && token.index !== afterUnknown)
       faults.push(`${quote(token.value)}: given beside the options, wanted nothing but options`)
     if (token.kind !== 'option') continue
     seen.add(token.name)
     if (token.name === 'help' || token.name === 'version') continue
     if (!isOptionName(token.name)) {
       faults.push(`${toLogText(token.rawName, 80)}: unknown option; --help lists them`)
+      if (token.value === undefined) afterUnknown = token.index + 1
       continue
     }
     const text = token.value ?? (switches.includes(token.name) ? 'true' : undefined)
@@ -106,10 +109,15 @@ export function readConfigFile(content: string, path: string): SourceTexts {
     if (!isOptionName(key)) faults.push(`${quote(key)} in ${path}: unknown option; --help lists them`)
     else if (key === 'config') faults.push(`${origin}: a file cannot name another file`)
     else if (isScalar(value)) texts.set(key, { text: String(value), origin })
-    else if (Array.isArray(value) && value.every(isScalar)) texts.set(key, { text: value.join(','), origin })
+    else if (isListOf(key, value)) texts.set(key, { text: value.join(','), origin })
     else if (value !== null) faults.push(`${origin}: wanted ${options[key].kind.wanted}`)
   }
   return { texts, faults }
+}
+
+/** Whether `value` is a list, and `name` an option that takes several. */
+function isListOf(name: OptionName, value: unknown): value is (string | number | boolean)[] {
+  return options[name].kind.schema.type === 'array' && Array.isArray(value) && value.every(isScalar)
 }
 
 function isScalar(value: unknown): value is string | number | boolean {
@@ -117,7 +125,7 @@ function isScalar(value: unknown): value is string | number | boolean {
 }
 
 function joinLists(name: OptionName, before: string | undefined, text: string): string {
-  return before !== undefined && name === 'storage-registry-repositories' ? `${before},${text}` : text
+  return before !== undefined && options[name].kind.schema.type === 'array' ? `${before},${text}` : text
 }
 
 /** What somebody gave, for a message: cut, and without characters that a terminal would obey. */

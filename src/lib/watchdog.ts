@@ -1,17 +1,18 @@
-/** Aborts when it has not been told of progress for a while. */
+/** Aborts work that hangs: when something is under way, and nothing of it has come to an end for a while. */
 
 import { ChartRepoError } from '../errors.ts'
 
 export class Watchdog {
+  readonly #what: string
+  readonly #timeoutMs: number
   readonly #controller = new AbortController()
-  readonly #timer: ReturnType<typeof setTimeout>
+  #underWay = 0
+  #timer: ReturnType<typeof setTimeout> | undefined
 
   /** `what` begins the reason: `Nothing of team/demo was answered`. */
   constructor(what: string, timeoutMs: number) {
-    this.#timer = setTimeout(() => {
-      const reason = `${what} within ${timeoutMs / 1000} s`
-      this.#controller.abort(new ChartRepoError('UPSTREAM_TIMEOUT', reason, { retryable: true }))
-    }, timeoutMs)
+    this.#what = what
+    this.#timeoutMs = timeoutMs
   }
 
   /** Aborts with an UPSTREAM_TIMEOUT. */
@@ -19,12 +20,24 @@ export class Watchdog {
     return this.#controller.signal
   }
 
-  /** Notes progress: the time starts anew. */
-  reset(): void {
-    this.#timer.refresh()
+  /** Runs `task` under watch. Time in which nothing is under way, because it waits for its turn, does not count. */
+  async watch<T>(task: () => Promise<T>): Promise<T> {
+    this.#underWay += 1
+    if (this.#underWay === 1) this.#restart()
+    try {
+      return await task()
+    } finally {
+      this.#underWay -= 1
+      this.#restart()
+    }
   }
 
-  stop(): void {
+  #restart(): void {
     clearTimeout(this.#timer)
+    if (this.#underWay === 0 || this.signal.aborted) return
+    this.#timer = setTimeout(() => {
+      const reason = `${this.#what} within ${this.#timeoutMs / 1000} s`
+      this.#controller.abort(new ChartRepoError('UPSTREAM_TIMEOUT', reason, { retryable: true }))
+    }, this.#timeoutMs)
   }
 }

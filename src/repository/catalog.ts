@@ -23,6 +23,9 @@ export interface CatalogListing {
 
 export type Records = ReadonlyMap<Digest, ManifestRecord>
 
+/** Where problems with the list of repositories itself are; no repository can be called so. */
+export const CATALOG_PLACE = '*'
+
 /** Something in the registry that could not be read, and is tried again. */
 export interface Problem {
   readonly repository: string

@@ -6,10 +6,10 @@
 
 import { ChartRepoError } from '../errors.ts'
 import { compareText } from '../helm/version.ts'
-import { forEachConcurrently } from '../lib/limiter.ts'
+import { forEachConcurrently, Limiter } from '../lib/limiter.ts'
 import { limits } from '../limits.ts'
 import type { RepositoryLister } from '../oci/ports.ts'
-import type { CatalogListing, Problem, RepositoryListing } from './catalog.ts'
+import { CATALOG_PLACE, type CatalogListing, type Problem, type RepositoryListing } from './catalog.ts'
 import { crawlRepository, type PassContext } from './repository-pass.ts'
 
 export interface CrawlResult {
@@ -20,9 +20,6 @@ export interface CrawlResult {
 export interface CrawlContext extends PassContext {
   readonly registry: PassContext['registry'] & RepositoryLister
 }
-
-/** The place of problems with the list of repositories itself; no repository can be called so. */
-const CATALOG = '*'
 
 /**
  * The listing after `previous`.
@@ -38,26 +35,34 @@ export async function crawl(
   const { names, incomplete } = await registry.listRepositories({ signal })
   const before: ReadonlyMap<string, RepositoryListing> = previous?.repositories ?? new Map()
   const problems: Problem[] = []
-  if (incomplete === undefined) failures.clear({ repository: CATALOG })
-  else problems.push(failures.note({ repository: CATALOG }, incomplete))
+  if (incomplete === undefined) failures.clear({ repository: CATALOG_PLACE })
+  else problems.push(failures.note({ repository: CATALOG_PLACE }, incomplete))
   // After a listing that broke off, a repository that was not named may still be there.
   const inView = new Set(incomplete === undefined ? names : [...names, ...before.keys()])
   const after = new Map<string, RepositoryListing>()
-  const outages: Problem[] = []
+  const unlisted: Problem[] = []
+  const tagPool = new Limiter(limits.maxTagsAtOnce)
   await forEachConcurrently(inView, limits.maxUpstreamRequests, async (repository) => {
-    const pass = await crawlRepository(context, { repository, before: before.get(repository), now: listedAt, signal })
+    const pass = await crawlRepository(context, {
+      repository,
+      before: before.get(repository),
+      now: listedAt,
+      tagPool,
+      signal,
+    })
     problems.push(...pass.problems)
-    if (pass.failure?.transient === true) outages.push(pass.failure)
+    if (pass.failure !== undefined) unlisted.push(pass.failure)
     if (pass.listing !== undefined) after.set(repository, pass.listing)
   })
   // A list of repositories may be had without asking the registry: nothing was listed when no tags could be.
-  const [outage] = outages
-  if (outage !== undefined && outages.length === inView.size) {
+  const [first] = unlisted
+  if (first !== undefined && unlisted.length === inView.size) {
     // It is the registry that is away: none of its repositories is to be left alone once it is back.
     failures.endPauses()
-    throw new ChartRepoError('UPSTREAM_UNAVAILABLE', outage.reason, { retryable: true })
+    const code = first.transient ? 'UPSTREAM_UNAVAILABLE' : 'UPSTREAM_DENIED'
+    throw new ChartRepoError(code, first.reason, { retryable: first.transient })
   }
-  failures.retainRepositories(new Set([CATALOG, ...inView]))
+  failures.retainRepositories(new Set([CATALOG_PLACE, ...inView]))
   const repositories = new Map([...after].sort(([a], [b]) => compareText(a, b)))
   return { listing: { listedAt, repositories }, problems }
 }

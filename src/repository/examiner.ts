@@ -47,13 +47,22 @@ export class Examiner {
     const { digest } = fetched
     const known = this.#options.records.get(digest)
     if (known !== undefined) return { digest, record: known }
-    const record = await this.#flights.run(digest, async () => {
-      const examined = await this.#examineManifest(repository, reference, fetched, options)
-      this.#options.records.set(digest, examined)
-      this.#options.store.saveRecord(digest, examined)
-      return examined
-    })
-    return { digest, record }
+    let isOwn = false
+    const examined = () =>
+      this.#flights.run(digest, async () => {
+        isOwn = true
+        const made = await this.#examineManifest(repository, reference, fetched, options)
+        this.#options.records.set(digest, made)
+        this.#options.store.saveRecord(digest, made)
+        return made
+      })
+    try {
+      return { digest, record: await examined() }
+    } catch (error) {
+      // It may have been the other one's repository, or its end: this one is worth a try of its own.
+      if (isOwn || options.signal?.aborted === true) throw error
+      return { digest, record: await examined() }
+    }
   }
 
   async #examineManifest(

@@ -8,7 +8,7 @@
 
 import { limits } from '../limits.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { CatalogListing, Problem, Records, Tags } from './catalog.ts'
+import { CATALOG_PLACE, type CatalogListing, type Problem, type Records, type Tags } from './catalog.ts'
 import type { CatalogStore } from './ports.ts'
 import { buildSnapshot, type Collision, type Snapshot } from './snapshot.ts'
 
@@ -67,7 +67,7 @@ export class Publisher {
     this.#rounds += 1
     const late = problems.filter(({ transient }) => transient)
     if (late.length === 0) return true
-    const catalogIsLate = late.some(({ repository }) => repository === '*')
+    const catalogIsLate = late.some(({ repository }) => repository === CATALOG_PLACE)
     return !catalogIsLate && listing.repositories.size > 0 && this.#rounds >= limits.maxFirstCrawlRounds
   }
 

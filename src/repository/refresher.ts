@@ -85,8 +85,8 @@ export class Refresher {
   }
 
   /**
-   * The snapshot with everything in it that was pushed before this call, if that can be had within the refresh wait;
-   * else the newest there is.
+   * The snapshot with everything in it that was pushed two seconds before this call, if that can be had within the
+   * refresh wait; else the newest there is.
    * @throws SNAPSHOT_MISSING when there is none yet.
    */
   async fresh(): Promise<Snapshot> {
@@ -152,7 +152,7 @@ export class Refresher {
       const { listing, problems } = await untilAborted(crawl(context, this.#publisher.listing, signal), signal)
       this.#publisher.accept(listing, problems)
       const error = this.snapshot === undefined ? describeProblems(problems) : undefined
-      if (this.#status.error !== undefined && error === undefined) log.info('registry can be listed again')
+      if (this.#failedAt !== undefined) log.info('registry can be listed again')
       this.#status = { error, problems }
       this.#failedAt = undefined
     } catch (error) {
@@ -183,8 +183,9 @@ export class Refresher {
 }
 
 function describeProblems(problems: readonly Problem[]): string | undefined {
-  const first = problems.find(({ transient }) => transient)
-  return first && `${problems.length} parts of the registry cannot be read yet; ${first.repository}: ${first.reason}`
+  const late = problems.filter(({ transient }) => transient)
+  const [first] = late
+  return first && `${late.length} parts of the registry cannot be read yet; ${first.repository}: ${first.reason}`
 }
 
 function stackOf(error: unknown): string | undefined {

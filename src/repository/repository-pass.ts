@@ -6,7 +6,7 @@
 import { type ManifestRecord, skipped } from '../helm/chart-record.ts'
 import { tryParseVersion } from '../helm/version.ts'
 import type { Clock } from '../lib/clock.ts'
-import { forEachConcurrently } from '../lib/limiter.ts'
+import { forEachConcurrently, type Limiter } from '../lib/limiter.ts'
 import { Watchdog } from '../lib/watchdog.ts'
 import { limits } from '../limits.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -34,6 +34,8 @@ export interface PassTarget {
   readonly before: RepositoryListing | undefined
   /** When the listing began. */
   readonly now: number
+  /** Shared by all repositories of a crawl: tags that are read at the same time. */
+  readonly tagPool: Limiter
   readonly signal?: AbortSignal | undefined
 }
 
@@ -46,33 +48,29 @@ export interface PassResult {
 }
 
 /**
- * The repository's next state. A repository that hangs is given up when nothing of it has been read for a while, and
- * then left alone for longer, so that it does not hold up the others; what was read by then counts.
+ * The repository's next state. What hangs is given up when nothing of the repository has come to an end for a while, and
+ * is then left alone for longer, so that it does not hold up the others; what was read by then counts.
  */
 export async function crawlRepository(context: PassContext, target: PassTarget): Promise<PassResult> {
   const { failures } = context
   const { repository, before, signal } = target
   const pending = failures.pending(repository)
-  if (pending !== undefined) return { listing: before, problems: [pending] }
+  if (pending !== undefined) return { listing: before, problems: [pending], failure: pending }
   const watchdog = new Watchdog(`Nothing more of ${repository} was answered`, limits.repositoryStallMs)
   const calls = signal === undefined ? watchdog.signal : AbortSignal.any([signal, watchdog.signal])
   const problems: Problem[] = []
   try {
-    const names = await listNames(context, { ...target, signal: calls }, problems)
+    const names = await watchdog.watch(() => listNames(context, { ...target, signal: calls }, problems))
     if (names === undefined) return { listing: undefined, problems }
-    watchdog.reset()
     const tags = await readTags(context, { ...target, signal: calls }, names, problems, watchdog)
     if (signal?.aborted === true) throw signal.reason
-    if (!watchdog.signal.aborted) return { listing: { tags, checkedAt: target.now }, problems }
-    problems.push(failures.note({ repository }, watchdog.signal.reason))
     // What was due and broken off is due again.
-    return { listing: { tags, checkedAt: before?.checkedAt ?? target.now }, problems }
+    const checkedAt = watchdog.signal.aborted ? (before?.checkedAt ?? target.now) : target.now
+    return { listing: { tags, checkedAt }, problems }
   } catch (error) {
     if (signal?.aborted === true) throw error
     const failure = failures.note({ repository }, error)
     return { listing: before, problems: [failure], failure }
-  } finally {
-    watchdog.stop()
   }
 }
 
@@ -103,23 +101,31 @@ async function readTags(
   const { failures } = context
   const { repository, before, signal } = target
   const tags = new Map<string, Digest | null>()
-  await forEachConcurrently(names, limits.maxUpstreamRequests, async (tag) => {
+  await forEachConcurrently(names, limits.maxTagsAtOnce, async (tag) => {
     const known = before?.tags.get(tag)
+    const keep = () => void (known !== undefined && tags.set(tag, known))
     const pending = failures.pending(repository, tag)
     if (pending !== undefined) problems.push(pending)
-    const wait = pending !== undefined || (known !== undefined && !isDue(context, target, tag))
-    try {
-      const digest = wait ? known : await readTag(context, target, tag)
-      if (digest !== undefined) tags.set(tag, digest)
-      if (!wait) failures.clear({ repository, tag })
-    } catch (error) {
-      if (known !== undefined) tags.set(tag, known)
-      // What was broken off says nothing of this tag: the caller says why.
-      if (signal?.aborted !== true) problems.push(failures.note({ repository, tag }, error))
-    }
-    if (!wait) watchdog.reset()
+    if (pending !== undefined || (known !== undefined && !isDue(context, target, tag))) return keep()
+    await target.tagPool.run(async () => {
+      // Given up while it waited for its turn, which says nothing of this tag.
+      if (signal?.aborted === true) return keep()
+      try {
+        const digest = await watchdog.watch(() => readTag(context, target, tag))
+        if (digest !== undefined) tags.set(tag, digest)
+        failures.clear({ repository, tag })
+      } catch (error) {
+        keep()
+        if (!isStopping(signal, watchdog)) problems.push(failures.note({ repository, tag }, error))
+      }
+    })
   })
   return tags
+}
+
+/** Whether it is the crawl as a whole that ends, and not what hangs in this repository. */
+function isStopping(signal: AbortSignal | undefined, watchdog: Watchdog): boolean {
+  return signal?.aborted === true && !watchdog.signal.aborted
 }
 
 /** What the tag points to; null when its name says that it is no chart, undefined when it is gone. */

@@ -9,6 +9,7 @@ import { Database } from 'bun:sqlite'
 import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { ChartRecord, LayerRecord, ManifestRecord } from '../helm/chart-record.ts'
+import { tryParseVersion } from '../helm/version.ts'
 import { type Digest, isDigest } from '../oci/digest.ts'
 import { errorFields, type Log } from '../telemetry/log.ts'
 import { diskFaultCode } from './disk-fault.ts'
@@ -240,6 +241,7 @@ function fromRow(row: RecordRow): ManifestRecord | undefined {
   if (row.skip_reason !== null) return { kind: 'skipped', reason: row.skip_reason }
   const chart = toLayer(row.chart_digest, row.chart_size)
   if (row.name === null || row.version === null || row.entry === null || chart === undefined) return undefined
+  if (tryParseVersion(row.version) === undefined) return undefined
   return {
     kind: 'chart',
     name: row.name,

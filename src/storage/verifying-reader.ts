@@ -17,18 +17,23 @@ export class VerifyingReader implements AsyncIterable<Uint8Array> {
    * breaks off or ends early.
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    const { digest, size } = this.#blob
-    const hasher = new Bun.CryptoHasher(digestAlgorithm(digest))
-    let length = 0
-    for (let next = await this.#read(); !next.done; next = await this.#read()) {
-      length += next.value.byteLength
-      if (length > size) throw mismatch(digest, `it is longer than the ${size} bytes that were promised`)
-      hasher.update(next.value)
-      yield next.value
+    try {
+      const { digest, size } = this.#blob
+      const hasher = new Bun.CryptoHasher(digestAlgorithm(digest))
+      let length = 0
+      for (let next = await this.#read(); !next.done; next = await this.#read()) {
+        length += next.value.byteLength
+        if (length > size) throw mismatch(digest, `it is longer than the ${size} bytes that were promised`)
+        hasher.update(next.value)
+        yield next.value
+      }
+      if (length < size) throw brokenOff(digest, `it ended after ${length} of ${size} bytes`)
+      const actual = `${digestAlgorithm(digest)}:${hasher.digest('hex')}`
+      if (actual !== digest) throw mismatch(digest, `its bytes are ${actual}`)
+    } finally {
+      // A reader that stops early must not leave the stream, and what feeds it, hanging.
+      await this.cancel()
     }
-    if (length < size) throw brokenOff(digest, `it ended after ${length} of ${size} bytes`)
-    const actual = `${digestAlgorithm(digest)}:${hasher.digest('hex')}`
-    if (actual !== digest) throw mismatch(digest, `its bytes are ${actual}`)
   }
 
   /** Gives the stream up; it may already have ended or failed, which is all the same then. */

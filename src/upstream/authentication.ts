@@ -122,7 +122,7 @@ class Authenticator {
     const { origin, clock } = this.#options
     const key = keyOf(call)
     const revision = this.#revision
-    return this.#flights.run(`${revision} ${key}`, async () => {
+    return this.#flights.run(`${revision} ${call.urgent ?? false} ${key}`, async () => {
       const scopes = [...new Set([...challenged, ...(call.scope === undefined ? [] : [call.scope])])]
       // Not tied to the caller's signal: others wait for the same token.
       const { realm, service } = method

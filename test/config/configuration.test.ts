@@ -273,6 +273,20 @@ describe('readConfiguration', () => {
     expect(faultsOf(args, given)).toEqual([...lines])
   })
 
+  test('does not repeat what may be the value of an option that it does not know', () => {
+    const seen = faultsOf([repo, '--basic-auth-pass', PASSWORD, 'stray'])
+    expect(seen).toEqual([
+      '--basic-auth-pass: unknown option; --help lists them',
+      '"stray": given beside the options, wanted nothing but options',
+    ])
+  })
+
+  test('takes a list in a file only for an option of several values', () => {
+    expect(faultsOf([repo, '--config=c'], { files: { c: 'cache-dir: [/a, /b]\n' } })).toEqual([
+      'cache-dir in c: wanted a path',
+    ])
+  })
+
   test('says all that is wrong at once, of all sources', () => {
     const given = { environment: { LOG_LEVEL: 'loud' }, files: { c: 'cache-size: big\n' } }
     const seen = faultsOf(['--port=x', '--nope', '--storage=local', '--config=c'], given)

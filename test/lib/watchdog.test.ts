@@ -1,4 +1,4 @@
-/** Aborts when nothing happens, and only then. */
+/** Aborts when what is under way hangs, and only then. */
 import { afterEach, beforeEach, expect, jest, test } from 'bun:test'
 import { Watchdog } from '../../src/lib/watchdog.ts'
 
@@ -9,32 +9,39 @@ afterEach(() => {
   jest.useRealTimers()
 })
 
-test('Watchdog aborts when its time is over, with a time-out that says of what', () => {
-  const { signal } = new Watchdog('Nothing of it was answered', 40_000)
+test('Watchdog aborts when nothing under way has ended for its time, and says of what', () => {
+  const watchdog = new Watchdog('Nothing of it was answered', 40_000)
+  const { promise } = Promise.withResolvers<void>()
+  void watchdog.watch(() => promise)
   jest.advanceTimersByTime(39_999)
-  expect(signal.aborted).toBe(false)
+  expect(watchdog.signal.aborted).toBe(false)
   jest.advanceTimersByTime(1)
-  expect(signal.reason).toMatchObject({
+  expect(watchdog.signal.reason).toMatchObject({
     code: 'UPSTREAM_TIMEOUT',
     retryable: true,
     message: 'Nothing of it was answered within 40 s',
   })
 })
 
-test('Watchdog.reset begins the time anew', () => {
+test('Watchdog begins the time anew whenever something ends, well or not', async () => {
   const watchdog = new Watchdog('x', 1000)
+  void watchdog.watch(() => Promise.withResolvers<void>().promise)
   for (let i = 0; i < 5; i++) {
     jest.advanceTimersByTime(999)
-    watchdog.reset()
+    await watchdog.watch(async () => undefined)
+    jest.advanceTimersByTime(999)
+    const fault = new Error('x')
+    expect(await watchdog.watch(() => Promise.reject(fault)).catch((error: unknown) => error)).toBe(fault)
   }
   expect(watchdog.signal.aborted).toBe(false)
   jest.advanceTimersByTime(1000)
   expect(watchdog.signal.aborted).toBe(true)
 })
 
-test('Watchdog.stop ends it', () => {
+test('Watchdog does not count the time in which nothing is under way', async () => {
   const watchdog = new Watchdog('x', 1000)
-  watchdog.stop()
+  jest.advanceTimersByTime(10_000)
+  await watchdog.watch(async () => undefined)
   jest.advanceTimersByTime(10_000)
   expect(watchdog.signal.aborted).toBe(false)
 })

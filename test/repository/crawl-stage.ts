@@ -1,5 +1,7 @@
 /** A crawl over a registry in memory, with everything around it that a crawl needs. */
 import type { ManifestRecord } from '../../src/helm/chart-record.ts'
+import { Limiter } from '../../src/lib/limiter.ts'
+import { limits } from '../../src/limits.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import type { CatalogListing, RepositoryListing } from '../../src/repository/catalog.ts'
 import { crawl } from '../../src/repository/crawl.ts'
@@ -40,8 +42,10 @@ export function openCrawlStage() {
   const failures = new Failures({ pauseMs: REVALIDATE_MS, clock, log })
   const examiner = new Examiner({ registry, records, store, log })
   const context = { registry, records, examiner, failures, revalidateIntervalMs: REVALIDATE_MS, clock, log }
+  const tagPool = new Limiter(limits.maxTagsAtOnce)
   return {
     registry,
+    tagPool,
     clock,
     log,
     store,
@@ -51,7 +55,7 @@ export function openCrawlStage() {
     context,
     /** One pass over a repository, now. */
     pass: (repository: string, before?: RepositoryListing): Promise<PassResult> =>
-      crawlRepository(context, { repository, before, now: clock.now() }),
+      crawlRepository(context, { repository, before, now: clock.now(), tagPool }),
     crawl: (previous?: CatalogListing, signal?: AbortSignal) => crawl(context, previous, signal),
     /** The calls since the last time this was asked. */
     takeCalls: (): string[] => registry.calls.splice(0),

@@ -91,4 +91,18 @@ describe('crawl', () => {
     })
     expect(await rejection(stage.crawl(undefined, controller.signal))).toMatchObject({ code: 'UPSTREAM_UNAVAILABLE' })
   })
+
+  test.each([
+    ['refused', 'UPSTREAM_DENIED', 'UPSTREAM_DENIED'],
+    ['unreachable', 'UPSTREAM_UNAVAILABLE', 'UPSTREAM_UNAVAILABLE'],
+  ] as const)('is no listing when every repository is %s', async (_what, code, thrown) => {
+    const stage = openCrawlStage()
+    for (const repository of ['a', 'b']) {
+      stage.registry.addChart(repository, '1.0.0', chart)
+      stage.registry.fail(`tags ${repository}`, failure(code))
+    }
+    expect(await rejection(stage.crawl())).toMatchObject({ code: thrown })
+    stage.registry.fail('tags b', undefined)
+    expect([...(await stage.crawl()).listing.repositories.keys()]).toEqual(['b'])
+  })
 })

@@ -120,6 +120,19 @@ describe('Examiner.examine', () => {
       expect(await examiner.examine('a', tag)).toMatchObject({ record: { kind: 'skipped' } })
   })
 
+  test('is asked of another repository when the first that has the same chart fails', async () => {
+    const { registry, examiner } = openCrawlStage()
+    registry.addChart('a', '1', demo)
+    registry.addChart('b', '1', demo)
+    const gate = defer<never>()
+    registry.fail('blob a', gate.promise)
+    const first = rejection(examiner.examine('a', '1'))
+    const second = examiner.examine('b', '1')
+    gate.reject(failure('UPSTREAM_TIMEOUT'))
+    expect(await first).toMatchObject({ code: 'UPSTREAM_TIMEOUT' })
+    expect(await second).toMatchObject({ record: { kind: 'chart' } })
+  })
+
   test('gives everybody who asks at the same time the same failure, and the next one a new try', async () => {
     const { registry, examiner } = openCrawlStage()
     registry.addChart('a', '1', demo)

@@ -63,7 +63,7 @@ describe('a repository whose tags are never listed', () => {
 
     stage.registry.fail('tags a', undefined)
     await stage.clock.advance(limits.timeoutPauseMs - 1)
-    expect(await stage.pass('a', before)).toEqual({ listing: before, problems: [problem] })
+    expect(await stage.pass('a', before)).toEqual({ listing: before, problems: [problem], failure: problem })
     expect(stage.takeCalls()).toEqual([])
     await stage.clock.advance(1)
     const { listing, problems } = await stage.pass('a', before)
@@ -90,20 +90,23 @@ describe('a repository whose tags are never listed', () => {
 })
 
 describe('a repository of which one tag is never answered', () => {
-  test('is given up with all that was read by then, and tried again after a pause', async () => {
+  test('has that one given up, which alone is tried again after a pause', async () => {
     const stage = openStage('1.0.0', '2.0.0', '3.0.0')
     stage.registry.fail('get a:2.0.0', hang)
     const { listing, problems } = await passStall(() => stage.pass('a'))
-    expect([tagsOf(listing), problems]).toEqual([['1.0.0', '3.0.0'], [problem]])
+    expect([tagsOf(listing), problems]).toEqual([['1.0.0', '3.0.0'], [{ ...problem, tag: '2.0.0' }]])
 
     stage.registry.fail('get a:2.0.0', undefined)
     stage.takeCalls()
     await stage.clock.advance(limits.timeoutPauseMs - 1)
-    expect(tagsOf((await stage.pass('a', listing)).listing)).toEqual(['1.0.0', '3.0.0'])
-    expect(stage.takeCalls()).toEqual([])
+    stage.registry.addChart('a', '4.0.0', { name: 'demo', version: '4.0.0' })
+    const meanwhile = await stage.pass('a', listing)
+    expect(tagsOf(meanwhile.listing)).toEqual(['1.0.0', '3.0.0', '4.0.0'])
+    expect(stage.takeCalls().filter((call) => call.includes('2.0.0'))).toEqual([])
     await stage.clock.advance(1)
-    const next = await stage.pass('a', listing)
-    expect([tagsOf(next.listing), next.problems]).toEqual([['1.0.0', '2.0.0', '3.0.0'], []])
+    const next = await stage.pass('a', meanwhile.listing)
+    expect([tagsOf(next.listing), next.problems]).toEqual([['1.0.0', '2.0.0', '3.0.0', '4.0.0'], []])
+    expect(stage.log.messages()).toEqual(['cannot be read', 'readable again'])
   })
 
   test('keeps what was known of the tag', async () => {
@@ -112,7 +115,7 @@ describe('a repository of which one tag is never answered', () => {
     stage.registry.fail('head a:2.0.0', hang)
     await stage.clock.advance(REVALIDATE_MS)
     const { listing, problems } = await passStall(() => stage.pass('a', before))
-    expect([listing?.tags, problems]).toEqual([before?.tags, [problem]])
+    expect([listing?.tags, problems]).toEqual([before?.tags, [{ ...problem, tag: '2.0.0' }]])
   })
 
   test('has as much time again after each answer', async () => {

@@ -104,7 +104,12 @@ describe('the moments of re-checks', () => {
           for (const weight of weights) {
             passed += weight
             const at = start + round * REVALIDATE_MS + Math.round((REVALIDATE_MS * passed) / total)
-            const pass = await crawlRepository(stage.context, { repository: 'a', before: listing, now: at })
+            const pass = await crawlRepository(stage.context, {
+              repository: 'a',
+              before: listing,
+              now: at,
+              tagPool: stage.tagPool,
+            })
             listing = pass.listing ?? listing
           }
           const checks = stage.takeCalls().filter((call) => call !== 'tags a')
@@ -290,6 +295,7 @@ describe('failures', () => {
         repository: 'a',
         before: undefined,
         now: 0,
+        tagPool: stage.tagPool,
         signal: controller.signal,
       })
       expect(await rejection(passed)).toMatchObject({ code: 'SNAPSHOT_MISSING' })

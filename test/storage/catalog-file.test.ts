@@ -85,7 +85,7 @@ describe('CatalogFile', () => {
     const chart = fc.record({
       kind: fc.constant('chart' as const),
       name: text,
-      version: text,
+      version: fc.constantFrom('1.2.3', 'v1', '0.1', '1.0.0-rc.1+b'),
       created: fc.option(text, { nil: undefined }),
       chart: layer,
       provenance: fc.option(layer, { nil: undefined }),

@@ -1,0 +1,54 @@
+/** Latency of GET /index.yaml (gzip) at 100 requests a second while a refresh finds 100 new versions. */
+import { waitFor } from '../test/stand/wait-for.ts'
+import { type Bench, openWarmProduct } from './bench.ts'
+import { fetchForm, indexForms } from './index-forms.ts'
+import { fetchFirstIndex } from './product.ts'
+import { runSteadyLoad } from './steady-load.ts'
+import { compare, type Must, type Row, unmeasured } from './table.ts'
+
+const FIGURE = 'p99 of /index.yaml (gzip), 100/s, 100 versions change'
+const MUST: Must = { of: 'figure', atMost: 20 }
+const CHANGED = 100
+const LOAD = { perSecond: 100, seconds: 6, encoding: 'gzip' }
+/** So that the change is found, rendered and compressed in the middle of the load. */
+const CHANGE_AFTER_MS = 2000
+
+export async function measureLatencyUnderRefresh(bench: Bench): Promise<readonly Row[]> {
+  return [
+    await measure(bench, `${FIGURE}, --refresh-wait=0`, ['--refresh-wait=0'], MUST),
+    await measure(bench, 'the same, readers wait for a refresh (the default)', ['--refresh-wait=500ms'], undefined),
+  ]
+}
+
+async function measure(bench: Bench, figure: string, args: readonly string[], must: Must | undefined): Promise<Row> {
+  const changing: number[] = []
+  const quiet: number[] = []
+  const peakMiB: number[] = []
+  const gzip = indexForms.find(({ name }) => name === 'yaml-gzip')
+  for (let run = 0; run < bench.runs; run++) {
+    await using product = await openWarmProduct(bench, ['--refresh-interval=1s', ...args])
+    await fetchFirstIndex(product)
+    if (gzip === undefined || (await fetchForm(product.url, gzip)) === undefined) {
+      return unmeasured(bench.size, figure, 'not offered', must, 'ms')
+    }
+    const url = `${product.url}/index.yaml`
+    quiet.push((await runSteadyLoad({ url, ...LOAD })).p99)
+    const versions = await product.versions()
+    const load = runSteadyLoad({ url, ...LOAD })
+    await Bun.sleep(CHANGE_AFTER_MS)
+    bench.registry.addVersions(CHANGED)
+    changing.push((await load).p99)
+    await waitFor('the changed versions', async () => (await product.versions()) === versions + CHANGED)
+    peakMiB.push(product.peakMiB())
+    bench.registry.removeAdded()
+  }
+  return compare({
+    versions: bench.size,
+    figure,
+    unit: 'ms',
+    product: changing,
+    counterpart: { name: 'nothing changes', values: quiet },
+    peakMiB,
+    ...(must && { must }),
+  })
+}
