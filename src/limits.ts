@@ -51,11 +51,11 @@ export const limits = {
   /** All attempts of one request together, waits included. */
   requestTimeoutMs: 90_000,
   /** Requests to the registry in flight. A file-system registry is at its ceiling at 8, a remote one gains up to 64. */
-  maxUpstreamRequests: 32,
+  maxUpstreamRequests: 40,
   /** How long plain HTTP that was only guessed is kept to before HTTPS is tried again. */
   guessedOriginMs: 600_000,
   /** Tags looked into at once: fewer than requests, so that lists never wait behind tags that hang. */
-  maxTagsAtOnce: 24,
+  maxTagsAtOnce: 32,
   /** Nothing of a repository that is under way coming to an end for this long is given up on: longer than one attempt. */
   repositoryStallMs: 40_000,
   /** After a time-out a repository or tag is left alone this long, so that what hangs does not slow every refresh. */
