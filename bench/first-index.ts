@@ -4,18 +4,26 @@
  *
  *   bun bench/first-index.ts [VERSIONS=1000] [RUNS=5]
  */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'yaml'
-import { openChild, waitForOutput } from '../test/stand/child.ts'
 import { buildExecutable } from '../test/stand/executable.ts'
 import { pushManyCharts } from '../test/stand/many-charts.ts'
 import { openRegistry } from '../test/stand/registry.ts'
 import { openTempDir } from '../test/stand/temp-dir.ts'
+import { fetchFirstIndex, openProduct } from './product.ts'
+import { median } from './table.ts'
 
 const versions = Number(Bun.argv[2] ?? 1000)
 const runs = Number(Bun.argv[3] ?? 5)
 const VERSIONS_PER_CHART = 40
+
+/** What a user gets who names the registry and nothing else. */
+const DEFAULTS = [
+  '--storage-registry-scheme=',
+  '--refresh-interval=30s',
+  '--refresh-wait=500ms',
+  '--revalidate-interval=10m',
+]
 
 interface Figures {
   readonly firstMs: number
@@ -26,35 +34,14 @@ interface Figures {
 /** From the start of the process, with an empty cache, to the last byte of a whole index; then the same request again. */
 async function measure(executable: string, host: string): Promise<Figures & { readonly index: string }> {
   await using temp = await openTempDir()
-  const startedAt = performance.now()
-  await using child = openChild([
-    executable,
-    '--storage=registry',
-    `--storage-registry-repo=${host}`,
-    '--port=0',
-    '--listen-host=127.0.0.1',
-    '--log-level=warn',
-    `--cache-dir=${join(temp.path, 'cache')}`,
-  ])
-  const url = `${(await waitForOutput(child, 'stdout', / at (http:\S+)/))[1]}/index.yaml`
-  let response = await fetch(url)
-  while (response.status === 503) {
-    await response.body?.cancel()
-    await Bun.sleep(2)
-    response = await fetch(url)
-  }
-  const index = await response.text()
-  const firstMs = performance.now() - startedAt
+  await using product = await openProduct({ executable, host, cacheDir: join(temp.path, 'cache'), args: DEFAULTS })
+  const index = await fetchFirstIndex(product)
+  const firstMs = performance.now() - product.startedAt
   const secondAt = performance.now()
-  const second = await (await fetch(url)).text()
+  const second = await (await fetch(`${product.url}/index.yaml`)).text()
   const secondMs = performance.now() - secondAt
   if (second !== index) throw new Error('The second index differs from the first')
-  const peakKiB = Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1])
-  return { firstMs, secondMs, peakMiB: peakKiB / 1024, index }
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+  return { firstMs, secondMs, peakMiB: product.peakMiB(), index }
 }
 
 await using registry = await openRegistry()

@@ -48,9 +48,7 @@ export class Failures {
     const ofRepository = this.#failures.get(repository) ?? new Map<string, Failure>()
     if (ofRepository.get(tag)?.reason !== problem.reason)
       log.warn('cannot be read', { ...place, reason: problem.reason })
-    // A repository is listed at every pass whatever is wrong with it, unless it hangs.
-    const longest = tag === WHOLE && error.code !== 'UPSTREAM_TIMEOUT' ? 0 : pauseMs
-    ofRepository.set(tag, { ...problem, retryAt: clock.now() + Math.min(longest, pauseAfter(error, pauseMs)) })
+    ofRepository.set(tag, { ...problem, retryAt: clock.now() + pauseAfter(error, tag === WHOLE, pauseMs) })
     this.#failures.set(repository, ofRepository)
     return problem
   }
@@ -92,10 +90,10 @@ export class Failures {
   }
 }
 
-/** Milliseconds for which a failure is left alone. */
-function pauseAfter(error: ChartRepoError, pauseMs: number): number {
+/** Milliseconds for which a failure is left alone. A repository is listed at every pass, unless it hangs. */
+function pauseAfter(error: ChartRepoError, isRepository: boolean, pauseMs: number): number {
   if (error.code === 'UPSTREAM_TIMEOUT') return Math.min(limits.timeoutPauseMs, pauseMs)
-  return isTransient(error) ? 0 : pauseMs
+  return isRepository || isTransient(error) ? 0 : pauseMs
 }
 
 function isTransient(error: ChartRepoError): boolean {
