@@ -50,12 +50,20 @@ export const limits = {
   minStreamBytesPerSecond: 16 * KiB,
   /** All attempts of one request together, waits included. */
   requestTimeoutMs: 90_000,
-  /** Requests to the registry in flight. A file-system registry is at its ceiling at 8, a remote one gains up to 64. */
-  maxUpstreamRequests: 40,
+  /** Requests to the registry in flight, at most. A registry on a file system answers no faster from 8 on, a distant one up to 64. */
+  maxUpstreamRequests: 64,
+  /** Requests in flight to begin with: what any registry takes. It grows from there while the registry answers well. */
+  firstUpstreamRequests: 8,
   /** How long plain HTTP that was only guessed is kept to before HTTPS is tried again. */
   guessedOriginMs: 600_000,
   /** Tags looked into at once: fewer than requests, so that lists never wait behind tags that hang. */
-  maxTagsAtOnce: 32,
+  maxTagsAtOnce: 48,
+  /** Lists of tags asked for at once: what the request pool lets through of them. */
+  maxListsAtOnce: 48,
+  /** Repositories whose tags are read at once; there are more, so that small ones do not leave places empty. */
+  maxRepositoriesRead: 64,
+  /** Repositories of one crawl in hand at once; most of them wait, which costs a kilobyte each and their tags' names. */
+  maxRepositoriesAtOnce: 2_000,
   /** Nothing of a repository that is under way coming to an end for this long is given up on: longer than one attempt. */
   repositoryStallMs: 40_000,
   /** After a time-out a repository or tag is left alone this long, so that what hangs does not slow every refresh. */
@@ -67,6 +75,8 @@ export const limits = {
 
   /** Nesting kept of a free-form value (`import-values`); real ones have two levels. */
   maxMetadataDepth: 16,
+  /** A key of a map, as written: YAML readers stop at 1,024 bytes. */
+  maxKeyBytes: 900,
   /** File names longer than this cannot be saved by a client on any common file system. */
   maxFileNameBytes: 255,
 
@@ -82,10 +92,45 @@ export const limits = {
   maxMemoryFills: 2,
   /** Attempts at one blob whose body breaks off; connecting is retried by the client itself. */
   maxBlobAttempts: 3,
-  /** The use of a cached file is written to its time stamp at most this often, to keep its place over restarts. */
+  /** The use of a cached file or a set of documents is written to its time stamp at most this often. Sets are swept as often. */
   touchIntervalMs: 600_000,
   /** Unfinished cache files older than this belong to no running process: see streamTimeoutMs. Looked for as often. */
   stalePartFileMs: 3_600_000,
+
+  /** Another server with this cache directory may hold the catalog so long; nothing else happens while this one waits. */
+  catalogBusyMs: 100,
+  /** Work on the index goes on this long before requests have their turn: a twentieth of what a reader notices. */
+  maxSliceMs: 4,
+  /** The share of a core that making indexes may take, when there is news all the time. */
+  maxRenderShare: 0.2,
+  /** The rest after making one is never longer, whatever the making took. */
+  maxRenderRestMs: 60_000,
+  /** Documents up to this size are kept in memory alone: small registries write no files when something is pushed. */
+  maxSmallDocumentBytes: 4 * MiB,
+  /** Larger ones are files; those that were asked for last are also in memory, so many bytes: sent from there twice as fast. */
+  maxHotDocumentBytes: 32 * MiB,
+  /** A document that was asked for so often since it was made is moved to memory. */
+  hotDocumentOpens: 8,
+  /** A set of documents is removed from disk this long after another took its place: a response may be about to open it. */
+  documentGraceMs: 10_000,
+  /** A set on disk that no server has touched for so long belongs to none; a live one touches its own every touchIntervalMs. */
+  staleDocumentsMs: 3_600_000,
+  /** Bytes of a document that are written, read or compressed at once: with a quarter of it compression takes half as long again. */
+  documentPageBytes: 1 * MiB,
+  /** Bytes of entries that were put together from the catalog, after which garbage is collected without waiting for the next look. */
+  collectAfterBytes: 16 * MiB,
+  /** Growth at which garbage is collected: so many bytes, and so large a share of what was left the last time. Looked at so often. */
+  minTrimBytes: 16 * MiB,
+  trimShare: 0.15,
+  trimIntervalMs: 250,
+  /** How often a crawl that takes long says in the log how far it is. */
+  progressIntervalMs: 5_000,
+
+  /** What consumers of an index are known to take, in bytes of its plain form: passing a bound is worth a warning. */
+  consumerBounds: [
+    { consumer: 'Rancher', bytes: 5 * MiB },
+    { consumer: 'Flux', bytes: 50 * MiB },
+  ],
 
   /** Snapshots younger than this answer a reader at once (DESIGN: freshness). */
   freshSnapshotMs: 2_000,

@@ -122,12 +122,12 @@ class Authenticator {
     const { origin, clock } = this.#options
     const key = keyOf(call)
     const revision = this.#revision
-    return this.#flights.run(`${revision} ${call.urgent ?? false} ${key}`, async () => {
+    const { purpose = 'tag' } = call
+    return this.#flights.run(`${revision} ${purpose} ${key}`, async () => {
       const scopes = [...new Set([...challenged, ...(call.scope === undefined ? [] : [call.scope])])]
       // Not tied to the caller's signal: others wait for the same token.
       const { realm, service } = method
-      const urgent = call.urgent ?? false
-      const token = await fetchToken(this.#next, origin, { realm, service, scopes, credential, urgent })
+      const token = await fetchToken(this.#next, origin, { realm, service, scopes, credential, purpose })
       const authorization = `Bearer ${token.value}`
       const renewAt = clock.now() + token.lifetimeSeconds * 1000 * RENEW_AFTER
       // A token for credentials that were replaced meanwhile serves the call that asked for it and no other.

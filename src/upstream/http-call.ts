@@ -1,14 +1,20 @@
 /**
  * One request to a registry, and the shape every link of the client's chain has.
  *
- * The chain, from the outside in: redirects → authentication → retry → log → transport. Each link is a function from
- * `Send` to `Send` in a file of its own and knows nothing of the others.
+ * The chain, from the outside in: redirects → authentication → retry → pool → log → transport. Each link is a function
+ * from `Send` to `Send` in a file of its own and knows nothing of the others.
  */
 
 import { ChartRepoError } from '../errors.ts'
 import { tryParseJson } from '../lib/json.ts'
 import { parseRetryAfter } from '../lib/retry-after.ts'
 import { redactUrl } from '../telemetry/redact.ts'
+
+/**
+ * What an answer is needed for: a chart that somebody waits for, a list (catalog, tags), or a single tag of a crawl, its
+ * manifest and config included. In this order calls get their place in the pool.
+ */
+export type CallPurpose = 'chart' | 'list' | 'tag'
 
 export interface HttpCall {
   readonly method: 'GET' | 'HEAD' | 'POST'
@@ -22,8 +28,10 @@ export interface HttpCall {
    * fault. Without one the body streams, and only the headers are covered by retries.
    */
   readonly maxBodyBytes?: number
-  /** Somebody waits for a chart: it has a pool of its own, so that a crawl that hangs holds nobody up. */
-  readonly urgent?: boolean
+  /** Default `tag`. */
+  readonly purpose?: CallPurpose
+  /** It was sent before, and not answered well. */
+  readonly isRepeat?: boolean
   readonly signal?: AbortSignal | undefined
 }
 

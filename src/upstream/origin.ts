@@ -69,7 +69,9 @@ export async function findOrigin(send: Send, address: RegistryAddress): Promise<
 }
 
 function ask(send: Send, origin: URL): Promise<Response> {
-  return send({ method: 'GET', url: new URL('/v2/', origin), maxBodyBytes: limits.maxErrorBodyBytes })
+  const url = new URL('/v2/', origin)
+  // Everything waits for this, charts too.
+  return send({ method: 'GET', url, maxBodyBytes: limits.maxErrorBodyBytes, purpose: 'chart' })
 }
 
 function isCertificateFault(error: unknown): boolean {

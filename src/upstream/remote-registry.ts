@@ -15,9 +15,11 @@ import type { Log } from '../telemetry/log.ts'
 import { withAuthentication } from './authentication.ts'
 import { withCallLog } from './call-log.ts'
 import type { CredentialSource } from './credentials-file.ts'
+import type { Send } from './http-call.ts'
 import { HttpRegistry } from './http-registry.ts'
 import { findOrigin, type RegistryAddress } from './origin.ts'
 import { withRedirects } from './redirects.ts'
+import { withRequestPool } from './request-pool.ts'
 import { withRetry } from './retry.ts'
 import { createTransport, type TransportOptions } from './transport.ts'
 
@@ -37,10 +39,13 @@ export class RemoteRegistry implements ChartRegistry {
   readonly #options: RemoteRegistryOptions
   readonly #warned = new Set<string>()
   readonly #connecting = new SingleFlight<'connect', HttpRegistry>()
+  /** One for the life of the client, so that the pool in it bounds everything and keeps what it found out. */
+  readonly #attempt: Send
   #connected: { readonly registry: HttpRegistry; readonly until: number } | undefined
 
   constructor(options: RemoteRegistryOptions) {
     this.#options = options
+    this.#attempt = withRequestPool(withCallLog(createTransport(options.transport), options.log), options.clock)
   }
 
   async listRepositories(options?: CallOptions): Promise<Listing> {
@@ -132,9 +137,8 @@ export class RemoteRegistry implements ChartRegistry {
       return Promise.resolve(this.#connected.registry)
     }
     return this.#connecting.run('connect', async () => {
-      const { address, pathPrefix, credentials, transport, clock, log } = this.#options
-      const attempt = withCallLog(createTransport(transport), log)
-      const { url, sendCredentials, guessed } = await findOrigin(attempt, address)
+      const { address, pathPrefix, credentials, clock, log } = this.#options
+      const { url, sendCredentials, guessed } = await findOrigin(this.#attempt, address)
       if (address.scheme === undefined) log.info('registry found', { registry: url.origin })
       if (!sendCredentials && credentials.find(address.host, pathPrefix) !== undefined) {
         log.warn('credentials are not sent: plain HTTP was only guessed; --storage-registry-scheme=HTTP allows it', {
@@ -142,7 +146,7 @@ export class RemoteRegistry implements ChartRegistry {
         })
       }
       const send = withRedirects(
-        withAuthentication(withRetry(attempt, clock), {
+        withAuthentication(withRetry(this.#attempt, clock), {
           origin: url,
           host: address.host,
           pathPrefix,

@@ -19,7 +19,7 @@ export function withRetry(send: Send, clock: Clock, random: () => number = Math.
     for (let attempt = 1; ; attempt++) {
       let asked: number | undefined
       try {
-        const response = await send(call)
+        const response = await send(attempt === 1 ? call : { ...call, isRepeat: true })
         if (!RETRYABLE_STATUS.has(response.status) || attempt === limits.maxAttempts) return response
         asked = parseRetryAfter(response.headers.get('retry-after'), clock.now())
         if ((asked ?? 0) > limits.maxRetryAfterMs || clock.now() + (asked ?? 0) >= giveUpAt) return response

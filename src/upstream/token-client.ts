@@ -12,7 +12,7 @@ import { tryParseJson } from '../lib/json.ts'
 import { limits } from '../limits.ts'
 import { redactUrl } from '../telemetry/redact.ts'
 import type { Credential } from './credentials.ts'
-import { describeCall, type HttpCall, type Send, toStatusError } from './http-call.ts'
+import { type CallPurpose, describeCall, type HttpCall, type Send, toStatusError } from './http-call.ts'
 import { isLinkLocalHost, isPrivateHost } from './network-address.ts'
 
 const TokenAnswer = Type.Object({
@@ -29,8 +29,8 @@ export interface TokenRequest {
   readonly scopes: readonly string[]
   /** Without one the token is an anonymous one. */
   readonly credential: Exclude<Credential, { kind: 'registry' }> | undefined
-  /** Whether the call that needs the token is. */
-  readonly urgent: boolean
+  /** That of the call that needs the token. */
+  readonly purpose: CallPurpose
 }
 
 export interface BearerToken {
@@ -79,7 +79,7 @@ function toQuery(realm: URL, request: TokenRequest): HttpCall {
   for (const scope of request.scopes) url.searchParams.append('scope', scope)
   const headers: Record<string, string> = { accept: 'application/json' }
   if (request.credential?.kind === 'basic') headers['authorization'] = basicAuthorization(request.credential)
-  return { method: 'GET', url, headers, maxBodyBytes: limits.maxTokenBytes, urgent: request.urgent }
+  return { method: 'GET', url, headers, maxBodyBytes: limits.maxTokenBytes, purpose: request.purpose }
 }
 
 function toExchange(realm: URL, request: TokenRequest): HttpCall {
@@ -94,7 +94,7 @@ function toExchange(realm: URL, request: TokenRequest): HttpCall {
     headers,
     body: form.toString(),
     maxBodyBytes: limits.maxTokenBytes,
-    urgent: request.urgent,
+    purpose: request.purpose,
   }
 }
 

@@ -1,13 +1,12 @@
 /**
- * The innermost link: one attempt over Bun's fetch, with its time limits, its bounds and its place in the pool.
+ * The innermost link: one attempt over Bun's fetch, with its time limits and its bounds.
  *
  * Redirects are handed out, not followed, and bodies are never decompressed: digests are of the bytes as sent.
  */
 
-import { ChartRepoError } from '../errors.ts'
+import { ChartRepoError, isChartRepoError } from '../errors.ts'
 import { readBoundedBody } from '../lib/bounded-body.ts'
 import { errorCode } from '../lib/error-code.ts'
-import { Limiter } from '../lib/limiter.ts'
 import { limits } from '../limits.ts'
 import { describeCall, type HttpCall, type Send } from './http-call.ts'
 
@@ -23,14 +22,12 @@ export interface TransportOptions {
 
 export function createTransport(options: TransportOptions): Send {
   const { attemptTimeoutMs = limits.attemptTimeoutMs, stallTimeoutMs = limits.stallTimeoutMs } = options
-  const pool = new Limiter(limits.maxUpstreamRequests)
-  const urgentPool = new Limiter(limits.maxBlobFills)
   const tls = {
     ...(options.caCertificates !== undefined && { ca: [...options.caCertificates] }),
     ...(options.insecure === true && { rejectUnauthorized: false }),
   }
 
-  async function attempt(call: HttpCall): Promise<Response> {
+  return async (call) => {
     const controller = new AbortController()
     const giveUp = () => controller.abort(timeout(describeCall(call), attemptTimeoutMs))
     const timer = setTimeout(giveUp, attemptTimeoutMs)
@@ -49,7 +46,7 @@ export function createTransport(options: TransportOptions): Send {
       if (call.maxBodyBytes === undefined) {
         return new Response(guardStream(response, controller, call, stallTimeoutMs), response)
       }
-      const bytes = await readBoundedBody(response, call.maxBodyBytes, `the answer to ${describeCall(call)}`)
+      const bytes = await readBoundedBody(response, call.maxBodyBytes, 'the answer')
       return new Response(bytes, response)
     } catch (error) {
       throw toTransportError(error, call)
@@ -57,8 +54,6 @@ export function createTransport(options: TransportOptions): Send {
       clearTimeout(timer)
     }
   }
-
-  return (call) => (call.urgent === true ? urgentPool : pool).run(() => attempt(call))
 }
 
 /** An answer whose body is only looked at for diagnostics: what is over the bound is cut off. */
@@ -83,8 +78,7 @@ function guardStream(
   stallTimeoutMs: number,
 ): ReadableStream<Uint8Array> {
   const reader = (response.body ?? new Blob().stream()).getReader()
-  const what = describeCall(call)
-  const abort = (ms: number) => () => controller.abort(timeout(what, ms))
+  const abort = (ms: number) => () => controller.abort(timeout(describeCall(call), ms))
   const bytes = Number(response.headers.get('content-length') ?? Number.POSITIVE_INFINITY)
   const neededMs = limits.streamStartMs + (bytes * 1000) / limits.minStreamBytesPerSecond
   const overallMs = Math.min(limits.streamTimeoutMs, neededMs || limits.streamTimeoutMs)
@@ -133,6 +127,11 @@ const PERMANENT = /CERT|TLS|SSL|UNABLE_TO|INVALID_URL|UnsupportedProtocol|Unsupp
  * The caller's own abort reason is passed on as it is.
  */
 function toTransportError(error: unknown, call: HttpCall): unknown {
+  // Said here, with the address, and not by what reads the body: only where it matters is a call worth describing.
+  if (isChartRepoError(error, 'BODY_TOO_LARGE')) {
+    const fault = `it is larger than ${call.maxBodyBytes} bytes`
+    return new ChartRepoError('BODY_TOO_LARGE', `Cannot read the answer to ${describeCall(call)}: ${fault}`)
+  }
   if (error instanceof ChartRepoError || call.signal?.aborted === true) return error
   return brokenOff(describeCall(call), errorCode(error))
 }

@@ -173,6 +173,16 @@ describe('a registry that wants tokens', () => {
     expect(registry.given()).toBe(2)
   })
 
+  test('is asked for a token of its own by a chart, while that of a tag hangs', async () => {
+    const registry = bearerRegistry()
+    const { promise: never } = defer<Response>()
+    const link = openLink((call) => (isToken(call) && call.purpose !== 'chart' ? () => never : registry.choose(call)))
+    void link.send(tags('a'))
+    await settle()
+    expect((await link.send({ ...tags('a'), purpose: 'chart' })).status).toBe(200)
+    expect(link.calls.filter(isToken).map(({ purpose }) => purpose)).toEqual(['tag', 'chart'])
+  })
+
   test('uses the token another call got while its own was refused', async () => {
     const late = defer<Response>()
     const link = openLink((call, i) => {

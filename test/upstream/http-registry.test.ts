@@ -23,7 +23,7 @@ describe('listCatalog', () => {
     )
     expect(await registry.listCatalog()).toEqual({ names: ['a', 'team/b'], incomplete: undefined })
     expect(lines()).toEqual(['GET https://r.example/v2/_catalog?n=1000'])
-    expect(calls[0]?.scope).toBe('registry:catalog:*')
+    expect(calls[0]).toMatchObject({ scope: 'registry:catalog:*', purpose: 'list' })
   })
 
   test('takes null for none', async () => {
@@ -65,6 +65,7 @@ describe('listTags', () => {
     expect(calls[0]).toMatchObject({
       url: new URL('https://r.example/v2/team/a/tags/list'),
       scope: 'repository:team/a:pull',
+      purpose: 'list',
     })
     expect(await registry.listTags('a')).toMatchObject({ names: [] })
   })
@@ -203,6 +204,7 @@ describe('openBlob', () => {
     const { registry, calls } = open(new Response('other'))
     expect(await new Response(await registry.openBlob('a', blob)).text()).toBe('other')
     expect(calls[0]).not.toHaveProperty('maxBodyBytes')
+    expect(calls[0]?.purpose).toBe('chart')
   })
 
   test('streams nothing of an empty blob', async () => {

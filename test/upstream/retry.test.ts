@@ -22,6 +22,7 @@ describe('withRetry', () => {
     const link = openLink(Array.from({ length: 4 }, () => status(503)))
     expect((await link.send(call)).status).toBe(503)
     expect(link.clock.waits).toEqual([250, 500, 1000])
+    expect(link.calls.map(({ isRepeat = false }) => isRepeat)).toEqual([false, true, true, true])
     expect(link.calls).toHaveLength(limits.maxAttempts)
   })
 

@@ -13,7 +13,7 @@ const wanted: TokenRequest = {
   service: 'r.example',
   scopes: ['repository:a:pull'],
   credential: undefined,
-  urgent: false,
+  purpose: 'tag',
 }
 
 /** The single call made for a token. */
@@ -41,6 +41,7 @@ describe('fetchToken', () => {
     ])
     expect(call.headers).not.toHaveProperty('authorization')
     expect(call.scope).toBeUndefined()
+    expect(call.purpose).toBe('tag')
   })
 
   test('keeps the query of the realm, and asks for no service where the registry named none', async () => {
@@ -56,8 +57,16 @@ describe('fetchToken', () => {
 
   test('exchanges an identity token by POST, never in the address', async () => {
     const credential = { kind: 'identity', username: '', token: IDENTITY_TOKEN } as const
-    const { call } = await callFor({ credential, scopes: ['repository:a:pull', 'repository:b:pull'] })
-    expect(call).toMatchObject({ method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' } })
+    const { call } = await callFor({
+      credential,
+      scopes: ['repository:a:pull', 'repository:b:pull'],
+      purpose: 'chart',
+    })
+    expect(call).toMatchObject({
+      method: 'POST',
+      purpose: 'chart',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    })
     expect(call.url.href).toBe('https://auth.example/token')
     expect(Object.fromEntries(new URLSearchParams(call.body))).toEqual({
       grant_type: 'refresh_token',
