@@ -8,15 +8,19 @@ import { quote } from './config/sources.ts'
 import { ChartRepoError, describeError } from './errors.ts'
 import { createApp } from './http/app.ts'
 import { systemClock } from './lib/clock.ts'
+import { trimMemory } from './lib/memory-trim.ts'
 import { readSmallFile } from './lib/small-file.ts'
 import { limits } from './limits.ts'
 import type { CatalogListing } from './repository/catalog.ts'
 import { ChartFiles } from './repository/chart-files.ts'
 import { Examiner } from './repository/examiner.ts'
 import { Failures } from './repository/failures.ts'
+import { Publisher } from './repository/publisher.ts'
 import { Refresher } from './repository/refresher.ts'
 import { BlobCache } from './storage/blob-cache.ts'
-import { CatalogFile, type StoredCatalog } from './storage/catalog-file.ts'
+import { CatalogFile } from './storage/catalog-file.ts'
+import type { StoredCatalog } from './storage/catalog-rows.ts'
+import { DocumentFiles } from './storage/document-files.ts'
 import type { Log } from './telemetry/log.ts'
 import type { Credential } from './upstream/credentials.ts'
 import { openCredentialsFile } from './upstream/credentials-file.ts'
@@ -58,7 +62,17 @@ export async function compose(configuration: Configuration, log: Log, version: s
   const blobs = await BlobCache.open({ dir: join(cache.dir, 'blobs'), maxBytes: cache.maxBytes, clock, log })
   const { catalog, stored } = CatalogFile.open(catalogPath(configuration), log)
   const { revalidateIntervalMs } = configuration
-  const records = new Map(stored.records)
+  const { records } = stored
+  const { format, servesPartial, ...indexOptions } = configuration.index
+  const publisher = new Publisher({
+    records,
+    store: catalog,
+    documents: new DocumentFiles({ dir: join(cache.dir, 'index'), clock, log }),
+    index: { ...indexOptions, formats: format === 'auto' ? ['yaml', 'json'] : [format] },
+    servesPartial,
+    clock,
+    log,
+  })
   const refresher = new Refresher({
     context: {
       registry,
@@ -69,19 +83,24 @@ export async function compose(configuration: Configuration, log: Log, version: s
       clock,
       log,
     },
-    store: catalog,
+    publisher,
     refreshIntervalMs: configuration.refreshIntervalMs,
     refreshWaitMs: configuration.refreshWaitMs,
     initial: toListing(stored, clock.now()),
     clock,
     log,
   })
+  let endTrimming: (() => void) | undefined
   const files = new ChartFiles(registry, blobs, refresher)
   return {
-    app: createApp({ index: refresher, files, version, log }),
+    app: createApp({ index: refresher, indexFormat: format, files, version, log }),
     description: describe(configuration, credentials.find(wanted.host, wanted.pathPrefix)),
-    start: () => refresher.start(),
+    start: () => {
+      endTrimming = trimMemory()
+      refresher.start()
+    },
     close: async () => {
+      endTrimming?.()
       await refresher.stop()
       catalog.close()
     },

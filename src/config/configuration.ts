@@ -28,6 +28,14 @@ export interface Configuration {
     readonly fileOptions: { readonly credentials: string; readonly caFile: string }
   }
   readonly cache: { readonly dir: string; readonly maxBytes: number }
+  readonly index: {
+    readonly format: 'auto' | 'yaml' | 'json'
+    /** Of each chart; 0 for all. */
+    readonly versionsEach: number
+    /** Where packages are fetched. Relative addresses: an empty prefix. */
+    readonly chartUrls: { readonly prefix: string } | { readonly registryHost: string }
+    readonly servesPartial: boolean
+  }
   readonly refreshIntervalMs: number
   readonly refreshWaitMs: number
   readonly revalidateIntervalMs: number
@@ -66,7 +74,8 @@ export function readConfiguration(surroundings: Surroundings): ConfigurationResu
     const text = found?.text ?? spec.default
     const value = text === undefined ? undefined : tryReadValue(spec.kind, text)
     if (found !== undefined && value === undefined) {
-      faults.push(`${found.origin}: given ${quote(found.text)}, wanted ${spec.kind.wanted}`)
+      const shown = spec.kind.isPrintable?.(found.text) === false ? 'what may hold a password' : quote(found.text)
+      faults.push(`${found.origin}: given ${shown}, wanted ${spec.kind.wanted}`)
     }
     values[name] = value
   }
@@ -112,6 +121,10 @@ function combine(
     const [insecure, caFile] = [nameOf('storage-registry-insecure'), nameOf('storage-registry-ca-file')]
     faults.push(`${insecure}: given together with ${caFile}, wanted one of them`)
   }
+  const chartUrl = values['chart-url']
+  if (chartUrl !== undefined && values['index-urls'] === 'oci') {
+    faults.push(`${nameOf('chart-url')}: given together with ${nameOf('index-urls')}, wanted one of them`)
+  }
   const address =
     named === undefined ? undefined : parseRegistry(named, values['storage-registry-scheme'], nameOf, faults)
   const repositories = values['storage-registry-repositories'] ?? []
@@ -132,6 +145,15 @@ function combine(
       },
     },
     cache: { dir: values['cache-dir'] ?? surroundings.platformCacheDir, maxBytes: values['cache-size'] },
+    index: {
+      format: values['index-format'],
+      versionsEach: values['index-versions'],
+      chartUrls:
+        values['index-urls'] === 'oci'
+          ? { registryHost: address.host }
+          : { prefix: chartUrl === undefined ? '' : `${chartUrl}/` },
+      servesPartial: values['serve-partial'],
+    },
     refreshIntervalMs: values['refresh-interval'],
     refreshWaitMs: values['refresh-wait'],
     revalidateIntervalMs: values['revalidate-interval'],

@@ -11,6 +11,8 @@ export interface OptionKind<S extends TSchema = TSchema> {
   readonly schema: S
   /** Completes "wanted …". */
   readonly wanted: string
+  /** Whether text that is not of this kind may be repeated in a fault; it may where there is no such rule. */
+  readonly isPrintable?: (text: string) => boolean
   /** For --help: `--port PORT`. Empty for switches. */
   readonly placeholder: string
   /** Anything that does not fit the schema stands for text that is not of this kind. */
@@ -75,6 +77,26 @@ export const interval = {
   ...duration,
   schema: Type.Integer({ minimum: 100, maximum: 365 * 24 * 3_600_000 }),
   wanted: 'a duration of at least 100ms, such as 30s or 1h30m',
+} as const satisfies OptionKind
+
+export const count = {
+  schema: Type.Integer({ minimum: 0, maximum: 1_000_000_000 }),
+  wanted: 'a whole number from 0 on',
+  placeholder: 'NUMBER',
+  read: (given) => (/^\d{1,10}$/.test(given) ? Number(given) : undefined),
+} as const satisfies OptionKind
+
+/** Without a slash at its end. Everybody who reads the index sees it, so it may not hold a password. */
+export const httpUrl = {
+  schema: Type.String({ minLength: 1 }),
+  wanted: 'an address such as https://charts.example.com, without user, query and fragment',
+  isPrintable: (given: string) => !/[@?#]/.test(given),
+  placeholder: 'URL',
+  read: (given) => {
+    const url = URL.parse(given)
+    const isPlain = url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === ''
+    return isPlain && !/[?#]/.test(url.href) ? url.href.replace(/\/+$/, '') : undefined
+  },
 } as const satisfies OptionKind
 
 /** Bytes, with the units of 1024 (KiB …) and of 1000 (KB …). */

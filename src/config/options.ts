@@ -8,9 +8,11 @@ import { logLevels } from '../telemetry/log.ts'
 import {
   byteSize,
   choice,
+  count,
   duration,
   flag,
   host,
+  httpUrl,
   interval,
   type OptionKind,
   path,
@@ -72,6 +74,30 @@ export const options = {
     help: 'a reader of the index waits at most this long for a refresh',
   },
   'revalidate-interval': { kind: interval, default: '10m', help: 'a tag that was moved is noticed within this time' },
+  'index-format': {
+    kind: choice('auto', 'yaml', 'json'),
+    default: 'auto',
+    help: 'form of index.yaml; auto is JSON for Helm, which reads it faster, and YAML for others',
+  },
+  'index-versions': {
+    kind: count,
+    default: '0',
+    help: 'only the newest versions of each chart are listed, so many; 0 lists all',
+  },
+  'index-urls': {
+    kind: choice('proxy', 'oci'),
+    default: 'proxy',
+    help: 'packages are fetched through this server, or by oci:// from the registry itself',
+  },
+  'chart-url': {
+    kind: httpUrl,
+    help: 'put in front of the addresses of packages, where relative ones do not do',
+  },
+  'serve-partial': {
+    kind: flag,
+    default: 'false',
+    help: 'serve what is there while the first crawl is under way, marked by X-Index-Partial',
+  },
   'log-format': { kind: choice('text', 'json'), defaultHelp: 'text on a terminal, else json', help: 'form of the log' },
   'log-level': { kind: choice(...logLevels), default: 'info', help: 'least level that is logged' },
   config: { kind: path, help: 'YAML file with any of these options, without the dashes' },

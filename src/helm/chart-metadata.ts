@@ -11,6 +11,7 @@ import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { Value } from '@sinclair/typebox/value'
 import { limits } from '../limits.ts'
 import { tryParseVersion } from './version.ts'
+import { isKey } from './yaml-writer.ts'
 
 const closed = { additionalProperties: false } as const
 
@@ -133,7 +134,7 @@ function cleanValue(schema: TSchema, value: unknown, path: string, dropped: stri
     return kept.length === 0 ? undefined : Object.fromEntries(kept)
   }
   if (schema['type'] === undefined && schema['anyOf'] === undefined) {
-    if (depthOf(value) <= limits.maxMetadataDepth) return value
+    if (depthOf(value) <= limits.maxMetadataDepth && hasUsableKeys(value)) return value
   } else if (Value.Check(schema, value)) return value
   dropped.push(path)
   return undefined
@@ -141,8 +142,15 @@ function cleanValue(schema: TSchema, value: unknown, path: string, dropped: stri
 
 function stringsOnly(value: object, path: string, dropped: string[]): Record<string, string> {
   const entries = Object.entries(value)
-  for (const [key, item] of entries) if (typeof item !== 'string') dropped.push(`${path}/${key}`)
-  return Object.fromEntries(entries.filter(([, item]) => typeof item === 'string'))
+  const isUsable = ([key, item]: readonly [string, unknown]) => typeof item === 'string' && isKey(key)
+  for (const entry of entries) if (!isUsable(entry)) dropped.push(`${path}/${entry[0]}`)
+  return Object.fromEntries(entries.filter(isUsable))
+}
+
+/** Readers of YAML take no longer keys; a chart that has one must not make the whole index unreadable. */
+function hasUsableKeys(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  return (Array.isArray(value) || Object.keys(value).every(isKey)) && Object.values(value).every(hasUsableKeys)
 }
 
 /**

@@ -9,8 +9,8 @@ import { limits } from '../limits.ts'
 import { type Digest, digestAlgorithm, digestHex } from '../oci/digest.ts'
 import type { ImageManifest } from '../oci/manifest.ts'
 import { mediaTypes } from '../oci/media-types.ts'
-import { type ChartMetadata, cleanMetadata } from './chart-metadata.ts'
-import { renderEntry } from './index-entry.ts'
+import { cleanMetadata } from './chart-metadata.ts'
+import { type IndexEntry, renderEntry } from './index-entry.ts'
 
 /** A layer as it is kept: enough to fetch and verify it. */
 export interface LayerRecord {
@@ -27,8 +27,8 @@ export interface ChartRecord {
   readonly created: string | undefined
   readonly chart: LayerRecord
   readonly provenance: LayerRecord | undefined
-  /** This version's list item in index.yaml, without its `urls`. */
-  readonly entry: string
+  /** The manifest that was looked into: its index entry is kept under this digest. */
+  readonly manifest: Digest
 }
 
 export interface SkippedRecord {
@@ -64,14 +64,20 @@ export function findChartLayers(
   }
 }
 
+export interface MadeChart {
+  readonly record: ChartRecord
+  readonly entry: IndexEntry
+}
+
 /**
- * The record of a chart manifest from its config blob's bytes. `onDropped` is told of metadata that was left out.
+ * The record of the chart manifest called `digest`, and its index entry, from its config blob's bytes. `onDropped` is
+ * told of metadata that was left out.
  */
 export function makeChartRecord(
-  manifest: ImageManifest,
+  { digest, manifest }: { readonly digest: Digest; readonly manifest: ImageManifest },
   config: Uint8Array,
   onDropped: (paths: readonly string[]) => void,
-): ManifestRecord {
+): MadeChart | SkippedRecord {
   const layers = findChartLayers(manifest)
   if ('kind' in layers) return layers
   const document = tryParseJson(config)
@@ -84,28 +90,15 @@ export function makeChartRecord(
   }
   if (dropped.length > 0) onDropped(dropped)
   const created = tryParseCreated(manifest.annotations.get('org.opencontainers.image.created'))
-  return toRecord(metadata, created, layers)
-}
-
-function toRecord(
-  metadata: ChartMetadata,
-  created: string | undefined,
-  layers: { readonly chart: LayerRecord; readonly provenance: LayerRecord | undefined },
-): ChartRecord {
-  const { digest } = layers.chart
-  return {
-    kind: 'chart',
-    name: metadata.name,
-    version: metadata.version,
+  const { digest: chartDigest } = layers.chart
+  const entry = renderEntry({
+    ...metadata,
     created,
-    ...layers,
     // Helm 4 takes the digest as a cache key and fails on anything but 32 bytes of hex: sha512 layers get none.
-    entry: renderEntry({
-      ...metadata,
-      created,
-      digest: digestAlgorithm(digest) === 'sha256' ? digestHex(digest) : undefined,
-    }),
-  }
+    digest: digestAlgorithm(chartDigest) === 'sha256' ? digestHex(chartDigest) : undefined,
+  })
+  const { name, version } = metadata
+  return { record: { kind: 'chart', name, version, created, ...layers, manifest: digest }, entry }
 }
 
 /**

@@ -1,67 +1,106 @@
 /**
- * The document /index.yaml is (Helm 4.2 `pkg/repo/v1`, IndexFile).
+ * The document /index.yaml is (Helm 4.2 `pkg/repo/v1`, IndexFile), as YAML or as JSON: a head, the charts by name with a
+ * separator between them, and a tail.
  *
- * Invariant: the bytes are a function of the records alone. No clock, no map order, no host name goes in: consumers
+ * Invariant: the bytes are a function of the charts alone. No clock, no map order, no host name goes in: consumers
  * take the hash of the bytes as the repository's revision, and replicas must agree on it.
  */
 
+import type { Digest } from '../oci/digest.ts'
 import type { ChartRecord } from './chart-record.ts'
-import { chartUrl, renderUrls } from './index-entry.ts'
-import { type ChartVersion, compareText, compareVersions, tryParseVersion } from './version.ts'
-import { renderScalar } from './yaml-writer.ts'
+import { type IndexFormat, renderUrls } from './index-entry.ts'
+import { renderJson, renderScalar } from './yaml-writer.ts'
 
-export interface IndexDocument {
-  /** As a Blob, which a server sends without copying. */
-  readonly body: Blob
-  /** Strong, in quotes: the SHA-256 of the body. */
-  readonly etag: string
-  readonly charts: number
-  readonly versions: number
+export interface IndexedChart<T extends { readonly record: ChartRecord }> {
+  readonly name: string
+  /** Newest first; at least one. */
+  readonly versions: readonly T[]
 }
 
-/** Renders the index of `records`, in which each name and version occurs once. */
-export function renderIndex(records: Iterable<ChartRecord>): IndexDocument {
-  const byName = Map.groupBy(records, (record) => record.name)
-  const parts: string[] = ['apiVersion: v1\n', byName.size === 0 ? 'entries: {}\n' : 'entries:\n']
-  let newest: string | undefined
-  let versions = 0
-  for (const name of [...byName.keys()].sort(compareText)) {
-    parts.push(`  ${renderScalar(name)}:\n`)
-    for (const record of sortVersions(byName.get(name) ?? [])) {
-      parts.push(record.entry, renderUrls(chartUrl(record.name, record.version)))
-      if (record.created !== undefined && isNewer(record.created, newest)) newest = record.created
-      versions += 1
+export interface ChartParts<T extends { readonly record: ChartRecord }> {
+  /** What was rendered for some records, by the manifest it was made of. Whatever it throws ends the document. */
+  readonly readEntries: (records: readonly ChartRecord[]) => ReadonlyMap<Digest, string>
+  /** The address of its package. */
+  readonly urlOf: (version: T) => string
+}
+
+/** Goes up when the same entries make other bytes than before. */
+export const RENDERER_VERSION = 1
+
+/** Entries that are read in one go: reading them one by one takes twice as long. */
+const VERSIONS_AT_ONCE = 64
+
+interface Notation {
+  readonly head: (isEmpty: boolean) => string
+  /** Between two charts. */
+  readonly chartSeparator: string
+  readonly beginChart: (name: string) => string
+  /** Between two versions of a chart. */
+  readonly versionSeparator: string
+  readonly endChart: string
+  /** `generated` is the newest creation there is. */
+  readonly tail: (generated: string | undefined) => string
+}
+
+/** helm cm-push reads the prefix of the upload route from `serverInfo.contextPath`. */
+export const indexNotations: Readonly<Record<IndexFormat, Notation>> = {
+  yaml: {
+    head: (isEmpty) => `apiVersion: v1\n${isEmpty ? 'entries: {}\n' : 'entries:\n'}`,
+    chartSeparator: '',
+    beginChart: (name) => `  ${renderScalar(name)}:\n`,
+    versionSeparator: '',
+    endChart: '',
+    tail: (generated) =>
+      `${generated === undefined ? '' : `generated: "${generated}"\n`}serverInfo:\n  contextPath: ""\n`,
+  },
+  json: {
+    head: () => '{"apiVersion":"v1","entries":{\n',
+    chartSeparator: ',\n',
+    beginChart: (name) => `${renderJson(name)}:[\n`,
+    versionSeparator: ',\n',
+    endChart: ']',
+    tail: (generated) =>
+      `},\n${generated === undefined ? '' : `"generated":"${generated}",`}"serverInfo":{"contextPath":""}}\n`,
+  },
+}
+
+/**
+ * One chart of the index; a piece per version.
+ * @throws TypeError when an entry is not there
+ */
+export function* renderChart<T extends { readonly record: ChartRecord }>(
+  format: IndexFormat,
+  { name, versions }: IndexedChart<T>,
+  { readEntries, urlOf }: ChartParts<T>,
+): Generator<string> {
+  const { beginChart, versionSeparator, endChart } = indexNotations[format]
+  let before = beginChart(name)
+  for (let start = 0; start < versions.length; start += VERSIONS_AT_ONCE) {
+    const some = versions.slice(start, start + VERSIONS_AT_ONCE)
+    const entries = readEntries(some.map(({ record }) => record))
+    for (const version of some) {
+      const entry = entries.get(version.record.manifest)
+      if (entry === undefined) throw new TypeError(`There is no entry of ${version.record.manifest}`)
+      yield before + entry + renderUrls[format](urlOf(version))
+      before = versionSeparator
     }
   }
-  if (newest !== undefined) parts.push(`generated: "${newest}"\n`)
-  // helm cm-push reads the prefix of the upload route from here.
-  parts.push('serverInfo:\n  contextPath: ""\n')
-  const bytes = Buffer.from(parts.join(''))
-  const etag = `"${Bun.CryptoHasher.hash('sha256', bytes, 'hex')}"`
-  return { body: new Blob([bytes]), etag, charts: byName.size, versions }
+  yield endChart
+}
+
+/** The newest creation among all versions; undefined when none has one. */
+export function findNewestCreation(
+  charts: Iterable<IndexedChart<{ readonly record: ChartRecord }>>,
+): string | undefined {
+  let newest: string | undefined
+  for (const { versions } of charts) {
+    for (const { record } of versions) {
+      if (record.created !== undefined && isNewer(record.created, newest)) newest = record.created
+    }
+  }
+  return newest
 }
 
 function isNewer(created: string, than: string | undefined): boolean {
   return than === undefined || Date.parse(created) > Date.parse(than)
-}
-
-/** Newest first; equal versions (they differ in build metadata alone) by creation, then by their text. */
-export function sortVersions(records: readonly ChartRecord[]): ChartRecord[] {
-  const keyed = records.map((record) => ({
-    record,
-    version: parse(record),
-    created: Date.parse(record.created ?? '') || 0,
-  }))
-  keyed.sort(
-    (a, b) =>
-      compareVersions(b.version, a.version) || b.created - a.created || compareText(b.record.version, a.record.version),
-  )
-  return keyed.map(({ record }) => record)
-}
-
-function parse(record: ChartRecord): ChartVersion {
-  const version = tryParseVersion(record.version)
-  if (version === undefined)
-    throw new TypeError(`A record of ${record.name} has the version ${record.version}, which is no SemVer`)
-  return version
 }

@@ -23,7 +23,8 @@ export function tryParseVersion(text: string): ChartVersion | undefined {
   const match = PATTERN.exec(text)
   if (match === null) return undefined
   const numbers: [string, string, string] = [trimZeros(match[1]), trimZeros(match[2]), trimZeros(match[3])]
-  if (numbers.some((number) => compareDigits(number, MAX_UINT64) > 0)) return undefined
+  if (numbers.some((number) => number.length >= MAX_UINT64.length && compareDigits(number, MAX_UINT64) > 0))
+    return undefined
   const prerelease = match[4]?.split('.') ?? []
   if (prerelease.some((identifier) => NUMERIC.test(identifier) && /^0./.test(identifier))) return undefined
   return { numbers, prerelease }
@@ -61,6 +62,6 @@ export function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 
-function trimZeros(digits: string | undefined): string {
-  return digits?.replace(/^0+(?=\d)/, '') ?? '0'
+function trimZeros(digits = '0'): string {
+  return digits.length > 1 && digits.startsWith('0') ? digits.replace(/^0+(?=\d)/, '') : digits
 }

@@ -5,39 +5,44 @@
  * string, which is a YAML double-quoted scalar, with the characters escaped that YAML does not allow in a document.
  */
 
+import { limits } from '../limits.ts'
+
 /** Starts with a letter, so it is no number, date, sign or indicator; holds nothing that YAML gives a meaning to. */
 const PLAIN = /^[A-Za-z][A-Za-z0-9_./+-]*(?: [A-Za-z0-9_./+-]+)*$/
 /** Words that YAML 1.1 reads as booleans or null (yaml.org/type/bool.html, null.html), in any case to be safe. */
 const RESERVED = /^(?:y|n|yes|no|on|off|true|false|null)$/i
 /** Printable in JSON, but not in YAML 1.1 (5.1, c-printable) or taken as line breaks or a byte order mark there. */
 const UNPRINTABLE = /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g
-/** Readers refuse an implicit key of more than 1,024 bytes (YAML 1.1, 7.4.2); longer ones take the explicit form. */
-const MAX_IMPLICIT_KEY_BYTES = 900
 
 export function renderScalar(value: string | number | boolean | null): string {
   if (typeof value !== 'string') return JSON.stringify(value)
   if (PLAIN.test(value) && !RESERVED.test(value)) return value
-  return JSON.stringify(value.toWellFormed()).replace(
+  return renderJson(value.toWellFormed())
+}
+
+/** JSON that is YAML too: what YAML does not take in a document occurs inside of strings only, and is escaped. */
+export function renderJson(value: unknown): string {
+  return JSON.stringify(value).replace(
     UNPRINTABLE,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
 }
 
+/** Whether every reader takes `key` as one: an implicit key has at most 1,024 bytes (YAML 1.1, 7.4.2). */
+export function isKey(key: string): boolean {
+  return Buffer.byteLength(renderScalar(key)) <= limits.maxKeyBytes
+}
+
 /**
  * The entries of a map as lines, each starting with `indent` and ending with a line feed. Values are what JSON can say;
- * undefined ones are left out. The caller writes at least one entry.
+ * undefined ones are left out, and every key passes `isKey`. The caller writes at least one entry.
  */
 export function renderMapping(map: Readonly<Record<string, unknown>>, indent: string): string {
   let text = ''
   for (const [key, value] of Object.entries(map)) {
-    if (value !== undefined) text += `${indent}${renderKey(key, indent)}${renderValue(value, indent)}`
+    if (value !== undefined) text += `${indent}${renderScalar(key)}:${renderValue(value, indent)}`
   }
   return text
-}
-
-function renderKey(key: string, indent: string): string {
-  const scalar = renderScalar(key)
-  return Buffer.byteLength(scalar) <= MAX_IMPLICIT_KEY_BYTES ? `${scalar}:` : `? ${scalar}\n${indent}:`
 }
 
 function renderValue(value: unknown, indent: string): string {
@@ -65,13 +70,8 @@ function renderFlow(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(renderFlow).join(', ')}]`
   if (typeof value !== 'object' || value === null) return renderScalar(toScalar(value))
   return `{${Object.entries(value)
-    .map(([key, item]) => `${renderFlowKey(key)}: ${renderFlow(item)}`)
+    .map(([key, item]) => `${renderScalar(key)}: ${renderFlow(item)}`)
     .join(', ')}}`
-}
-
-function renderFlowKey(key: string): string {
-  const scalar = renderScalar(key)
-  return Buffer.byteLength(scalar) <= MAX_IMPLICIT_KEY_BYTES ? scalar : `? ${scalar} `
 }
 
 function toScalar(value: unknown): string | number | boolean | null {

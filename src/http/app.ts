@@ -10,16 +10,18 @@ import { chartsRoute, type FileSource } from './charts-route.ts'
 import { textResponse, toErrorResponse } from './error-table.ts'
 import { healthRoutes, type Readiness } from './health-routes.ts'
 import { homeRoute } from './home-route.ts'
+import type { IndexFormatOption } from './index-negotiation.ts'
 import { type FreshIndex, indexRoute } from './index-route.ts'
 
 export interface AppOptions {
   readonly index: FreshIndex & Readiness
+  readonly indexFormat: IndexFormatOption
   readonly files: FileSource
   readonly version: string
   readonly log: Log
 }
 
-export function createApp({ index, files, version, log }: AppOptions) {
+export function createApp({ index, indexFormat, files, version, log }: AppOptions) {
   const startedAt = new WeakMap<Request, number>()
   function toResponse(code: string | number, error: unknown, request: Request): Response {
     if (error instanceof ChartRepoError) {
@@ -62,7 +64,11 @@ export function createApp({ index, files, version, log }: AppOptions) {
       const level = PROBES.has(pathOf(request)) ? 'debug' : 'info'
       log[level]('request', { method: request.method, path: pathOf(request), status, ms })
     })
-  return app.use(homeRoute(version)).use(indexRoute(index)).use(chartsRoute(files)).use(healthRoutes(index))
+  return app
+    .use(homeRoute(version))
+    .use(indexRoute(index, indexFormat))
+    .use(chartsRoute(files))
+    .use(healthRoutes(index))
 }
 
 const PROBES = new Set(['/health', '/readyz'])

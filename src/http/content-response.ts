@@ -17,8 +17,9 @@ export async function respondWithContent(request: Request, content: Content): Pr
   const { etag, size } = content
   const headers = { ...content.headers, etag, 'accept-ranges': 'bytes' }
   if (matchesNone(request.headers.get('if-none-match'), etag)) {
-    const { 'cache-control': cacheControl = 'no-cache' } = content.headers
-    return new Response(null, { status: 304, headers: { etag, 'cache-control': cacheControl } })
+    // What is said of the bytes is left out: they are not there.
+    const kept = Object.entries(content.headers).filter(([name]) => !name.startsWith('content-'))
+    return new Response(null, { status: 304, headers: { ...Object.fromEntries(kept), etag } })
   }
   // A Range on HEAD means nothing (RFC 9110, 14.2).
   if (request.method === 'HEAD') return new Response(null, { headers: { ...headers, 'content-length': String(size) } })

@@ -2,6 +2,7 @@
 
 import { Elysia, t } from 'elysia'
 import { limits } from '../limits.ts'
+import type { ProgressReport } from '../repository/progress.ts'
 import type { RefreshStatus } from '../repository/refresher.ts'
 import type { Snapshot } from '../repository/snapshot.ts'
 import { onlyGet } from './methods.ts'
@@ -17,12 +18,26 @@ const ReadyReport = t.Object({
   ready: t.Boolean(),
   charts: t.Integer(),
   versions: t.Integer(),
+  /** The index has only what a first crawl under way has read so far (--serve-partial). */
+  partial: t.Boolean(),
   snapshotAgeSeconds: t.Union([t.Integer(), t.Null()]),
   refresh: t.Object({
     ok: t.Boolean(),
     error: t.Union([t.String(), t.Null()]),
     problems: t.Array(t.Object({ repository: t.String(), tag: t.Optional(t.String()), reason: t.String() })),
   }),
+  /** Of the crawl under way. `total` grows until the tags of all repositories are listed. */
+  progress: t.Union([
+    t.Null(),
+    t.Object({
+      done: t.Integer(),
+      total: t.Integer(),
+      repositoriesListed: t.Integer(),
+      repositories: t.Integer(),
+      tagsPerSecond: t.Integer(),
+      secondsLeft: t.Union([t.Integer(), t.Null()]),
+    }),
+  ]),
 })
 
 export function healthRoutes(readiness: Readiness) {
@@ -36,10 +51,12 @@ export function healthRoutes(readiness: Readiness) {
         set.status = snapshot === undefined ? 503 : 200
         set.headers['cache-control'] = 'no-store'
         const problems = status.problems.slice(0, limits.maxReportedProblems)
+        const { progress } = status
         return {
           ready: snapshot !== undefined,
           charts: snapshot?.index.charts ?? 0,
           versions: snapshot?.index.versions ?? 0,
+          partial: snapshot?.isPartial ?? false,
           snapshotAgeSeconds: snapshotAgeSeconds ?? null,
           refresh: {
             ok: snapshot !== undefined && status.error === undefined && problems.length === 0,
@@ -50,9 +67,21 @@ export function healthRoutes(readiness: Readiness) {
               ...(tag !== undefined && { tag }),
             })),
           },
+          progress: progress === undefined ? null : toProgress(progress),
         }
       },
       { response: { 200: ReadyReport, 503: ReadyReport } },
     )
     .all('/readyz', onlyGet)
+}
+
+function toProgress({ done, total, listed, repositories, perSecond, secondsLeft }: ProgressReport) {
+  return {
+    done,
+    total,
+    repositoriesListed: listed,
+    repositories,
+    tagsPerSecond: perSecond,
+    secondsLeft: secondsLeft ?? null,
+  }
 }

@@ -2,6 +2,7 @@
 
 import { ChartRepoError } from '../errors.ts'
 import type { LayerRecord } from '../helm/chart-record.ts'
+import { limits } from '../limits.ts'
 import type { BlobReader } from '../oci/ports.ts'
 import type { BlobStore } from './ports.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -34,14 +35,18 @@ export class ChartFiles {
 
   /**
    * The file called `name`: `demo-1.2.3.tgz`, or `demo-1.2.3.tgz.prov`. Costs no request when it is in the snapshot.
-   * @throws CHART_UNKNOWN when no chart has it, SNAPSHOT_MISSING before the first crawl.
+   * @throws CHART_UNKNOWN when no chart has it, SNAPSHOT_MISSING when the first crawl may still find it.
    */
   async find(name: string): Promise<FoundFile> {
     const { snapshot } = this.#source
-    const found =
-      (snapshot && findLayer(snapshot, name)) ??
-      // What a reader saw in the index of another replica, or pushed a moment ago, may not be in this snapshot yet.
-      findLayer(await this.#source.fresh(), name)
+    const known = snapshot && findLayer(snapshot, name)
+    // What a reader saw in the index of another replica, or pushed a moment ago, may not be in this snapshot yet.
+    const newest = known === undefined ? await this.#source.fresh() : undefined
+    const found = known ?? (newest && findLayer(newest, name))
+    if (found === undefined && newest?.isPartial === true) {
+      const message = 'The first crawl of the registry is under way, and no chart of this name has been read yet'
+      throw new ChartRepoError('SNAPSHOT_MISSING', message, { retryAfterMs: limits.refreshPauseMs })
+    }
     if (found === undefined || found === 'unsigned')
       throw new ChartRepoError('CHART_UNKNOWN', 'No chart has a file of this name')
     return found

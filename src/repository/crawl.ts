@@ -10,6 +10,7 @@ import { forEachConcurrently, Limiter } from '../lib/limiter.ts'
 import { limits } from '../limits.ts'
 import type { RepositoryLister } from '../oci/ports.ts'
 import { CATALOG_PLACE, type CatalogListing, type Problem, type RepositoryListing } from './catalog.ts'
+import type { Progress } from './progress.ts'
 import { crawlRepository, type PassContext } from './repository-pass.ts'
 
 export interface CrawlResult {
@@ -21,14 +22,22 @@ export interface CrawlContext extends PassContext {
   readonly registry: PassContext['registry'] & RepositoryLister
 }
 
+export interface CrawlOptions {
+  /** undefined for a first crawl. */
+  readonly previous: CatalogListing | undefined
+  readonly progress: Progress
+  /** Called as repositories are done with what there is of the next listing so far. */
+  readonly onPart?: ((part: CatalogListing) => void) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * The listing after `previous`.
  * @throws when the repositories cannot be listed, or the tags of none of them.
  */
 export async function crawl(
   context: CrawlContext,
-  previous: CatalogListing | undefined,
-  signal?: AbortSignal,
+  { previous, progress, onPart, signal }: CrawlOptions,
 ): Promise<CrawlResult> {
   const { registry, clock, failures } = context
   const listedAt = clock.now()
@@ -41,18 +50,26 @@ export async function crawl(
   const inView = new Set(incomplete === undefined ? names : [...names, ...before.keys()])
   const after = new Map<string, RepositoryListing>()
   const unlisted: Problem[] = []
-  const tagPool = new Limiter(limits.maxTagsAtOnce)
-  await forEachConcurrently(inView, limits.maxUpstreamRequests, async (repository) => {
+  const pools = {
+    lists: new Limiter(limits.maxListsAtOnce),
+    repositories: new Limiter(limits.maxRepositoriesRead),
+    tags: new Limiter(limits.maxTagsAtOnce),
+  }
+  progress.expectRepositories(inView.size)
+  await forEachConcurrently(inView, limits.maxRepositoriesAtOnce, async (repository) => {
     const pass = await crawlRepository(context, {
       repository,
       before: before.get(repository),
       now: listedAt,
-      tagPool,
+      pools,
+      progress,
       signal,
     })
     problems.push(...pass.problems)
     if (pass.failure !== undefined) unlisted.push(pass.failure)
-    if (pass.listing !== undefined) after.set(repository, pass.listing)
+    if (pass.listing === undefined) return
+    after.set(repository, pass.listing)
+    onPart?.({ listedAt, repositories: after })
   })
   // A list of repositories may be had without asking the registry: nothing was listed when no tags could be.
   const [first] = unlisted

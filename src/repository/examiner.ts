@@ -8,6 +8,7 @@
 
 import { ChartRepoError, isChartRepoError } from '../errors.ts'
 import { findChartLayers, type ManifestRecord, makeChartRecord, skipped } from '../helm/chart-record.ts'
+import type { IndexEntry } from '../helm/index-entry.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
 import { limits } from '../limits.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -19,6 +20,20 @@ import type { CatalogStore } from './ports.ts'
 export interface Examination {
   readonly digest: Digest
   readonly record: ManifestRecord
+}
+
+interface Made {
+  readonly record: ManifestRecord
+  /** Of a chart that was not known before. */
+  readonly entry?: IndexEntry
+}
+
+interface FoundImage {
+  readonly repository: string
+  /** How it was asked for. */
+  readonly reference: string
+  readonly digest: Digest
+  readonly manifest: ImageManifest
 }
 
 export interface ExaminerOptions {
@@ -52,9 +67,9 @@ export class Examiner {
       this.#flights.run(digest, async () => {
         isOwn = true
         const made = await this.#examineManifest(repository, reference, fetched, options)
-        this.#options.records.set(digest, made)
-        this.#options.store.saveRecord(digest, made)
-        return made
+        this.#options.records.set(digest, made.record)
+        this.#options.store.saveRecord(digest, made.record, made.entry)
+        return made.record
       })
     try {
       return { digest, record: await examined() }
@@ -70,8 +85,9 @@ export class Examiner {
     reference: string,
     fetched: FetchedManifest,
     options: CallOptions,
-  ): Promise<ManifestRecord> {
-    const record = await this.#readRecord(repository, reference, fetched, options)
+  ): Promise<Made> {
+    const made = await this.#readRecord(repository, reference, fetched, options)
+    const { record } = made
     // Bytes that were damaged on the way make no chart either, and must not be remembered as none.
     if (record.kind === 'skipped' && fetched.confirmed === false) {
       throw new ChartRepoError(
@@ -79,7 +95,7 @@ export class Examiner {
         `Cannot use a manifest that the registry calls by another digest: ${record.reason}`,
       )
     }
-    return record
+    return made
   }
 
   async #readRecord(
@@ -87,40 +103,37 @@ export class Examiner {
     reference: string,
     fetched: FetchedManifest,
     options: CallOptions,
-  ): Promise<ManifestRecord> {
+  ): Promise<Made> {
     const manifest = tryParse(fetched)
-    if (manifest.kind === 'skipped') return manifest
-    if (manifest.kind === 'image') return await this.#examineImage(repository, reference, manifest, options)
+    if (manifest.kind === 'skipped') return { record: manifest }
+    const { digest } = fetched
+    if (manifest.kind === 'image') return await this.#examineImage({ repository, reference, digest, manifest }, options)
     return await this.#examineIndex(repository, manifest, options)
   }
 
-  async #examineImage(
-    repository: string,
-    reference: string,
-    manifest: ImageManifest,
-    options: CallOptions,
-  ): Promise<ManifestRecord> {
+  async #examineImage(image: FoundImage, options: CallOptions): Promise<Made> {
+    const { repository, reference, manifest } = image
     const layers = findChartLayers(manifest)
-    if ('kind' in layers) return layers
-    if (layers.chart.size > limits.maxChartBytes)
-      return skipped(`its chart is larger than ${limits.maxChartBytes} bytes`)
+    if ('kind' in layers) return { record: layers }
+    if (layers.chart.size > limits.maxChartBytes) return none(`its chart is larger than ${limits.maxChartBytes} bytes`)
     const { config } = manifest
-    if (config.size > limits.maxConfigBytes) return skipped(`its config is larger than ${limits.maxConfigBytes} bytes`)
+    if (config.size > limits.maxConfigBytes) return none(`its config is larger than ${limits.maxConfigBytes} bytes`)
     const { registry, log } = this.#options
     const bytes = await registry.readBlob(repository, config, { ...options, maxBytes: limits.maxConfigBytes })
     if (bytes === undefined) {
       throw new ChartRepoError('UPSTREAM_MALFORMED', `The registry does not have the config blob ${config.digest}`)
     }
-    return makeChartRecord(manifest, bytes, (dropped) => {
+    const made = makeChartRecord(image, bytes, (dropped) => {
       log.warn('metadata left out', { repository, tag: reference, fields: dropped.slice(0, 10).join(' ') })
     })
+    return 'kind' in made ? { record: made } : made
   }
 
   /** An index means the first chart among its children: Helm pulls through such an index too. */
-  async #examineIndex(repository: string, index: ImageIndex, options: CallOptions): Promise<ManifestRecord> {
+  async #examineIndex(repository: string, index: ImageIndex, options: CallOptions): Promise<Made> {
     for (const child of index.children.slice(0, limits.maxIndexChildren)) {
       const known = this.#options.records.get(child.digest)
-      if (known?.kind === 'chart') return known
+      if (known?.kind === 'chart') return { record: known }
       const fetched = await this.#options.registry.readManifest(repository, child.digest, options)
       // It may be pushed later, and then the index means something else.
       if (fetched === undefined)
@@ -131,11 +144,16 @@ export class Examiner {
       const manifest = tryParse(fetched)
       // An index in an index is not followed: nothing that holds charts is built so, and loops are.
       if (manifest.kind !== 'image') continue
-      const record = await this.#examineImage(repository, child.digest, manifest, options)
-      if (record.kind === 'chart') return record
+      const { digest } = child
+      const made = await this.#examineImage({ repository, reference: digest, digest, manifest }, options)
+      if (made.record.kind === 'chart') return made
     }
-    return skipped('it is an index without a chart')
+    return none('it is an index without a chart')
   }
+}
+
+function none(reason: string): Made {
+  return { record: skipped(reason) }
 }
 
 /** @throws UPSTREAM_MALFORMED for what is no manifest, unless the registry itself calls these bytes by their digest. */

@@ -9,14 +9,14 @@ import { untilAborted } from '../lib/until-aborted.ts'
 import { limits } from '../limits.ts'
 import { errorFields, type Log } from '../telemetry/log.ts'
 import type { CatalogListing, Problem } from './catalog.ts'
-import { type CrawlContext, crawl } from './crawl.ts'
-import type { CatalogStore } from './ports.ts'
-import { Publisher } from './publisher.ts'
+import { type CrawlContext, type CrawlResult, crawl } from './crawl.ts'
+import { describeProgress, Progress, type ProgressReport } from './progress.ts'
+import type { Publisher } from './publisher.ts'
 import type { Snapshot } from './snapshot.ts'
 
 export interface RefresherOptions {
   readonly context: CrawlContext
-  readonly store: CatalogStore
+  readonly publisher: Publisher
   readonly refreshIntervalMs: number
   /** What a reader waits at most for a refresh. */
   readonly refreshWaitMs: number
@@ -31,6 +31,8 @@ export interface RefreshStatus {
   readonly error: string | undefined
   /** What the last refresh could not read. */
   readonly problems: readonly Problem[]
+  /** Of the refresh under way. */
+  readonly progress: ProgressReport | undefined
 }
 
 /** A refresh that takes this many intervals is reported as a fault. */
@@ -40,30 +42,38 @@ const FIRST_CRAWL = 'the first crawl of the registry is under way'
 export class Refresher {
   readonly #options: RefresherOptions
   readonly #stopping = new AbortController()
-  readonly #publisher: Publisher
-  #status: RefreshStatus = { error: undefined, problems: [] }
+  #outcome: Pick<RefreshStatus, 'error' | 'problems'> = { error: undefined, problems: [] }
+  #restoring: Promise<void> | undefined
+  #progress: Progress | undefined
   #running: { readonly startedAt: number; readonly done: Promise<void> } | undefined
   #failedAt: number | undefined
   #loop: Promise<void> | undefined
 
   constructor(options: RefresherOptions) {
     this.#options = options
-    const { context, store, initial, log } = options
-    this.#publisher = new Publisher({ records: context.records, store, initial, log })
   }
 
+  /** What is served. */
   get snapshot(): Snapshot | undefined {
-    return this.#publisher.snapshot
+    const { publisher } = this.#options
+    return publisher.snapshot ?? publisher.part
   }
 
   get status(): RefreshStatus {
-    const { error, problems } = this.#status
+    const { error, problems } = this.#outcome
     const seconds = Math.floor(
       (this.#options.clock.now() - (this.#running?.startedAt ?? Number.POSITIVE_INFINITY)) / 1000,
     )
+    // The rest between two indexes is none of the registry's doing.
     const isOverdue =
-      this.snapshot !== undefined && seconds * 1000 > OVERDUE_INTERVALS * this.#options.refreshIntervalMs
-    return { error: error ?? (isOverdue ? `a refresh has been under way for ${seconds} s` : undefined), problems }
+      this.#progress !== undefined &&
+      this.#options.publisher.snapshot !== undefined &&
+      seconds * 1000 > OVERDUE_INTERVALS * this.#options.refreshIntervalMs
+    return {
+      error: error ?? (isOverdue ? `a refresh has been under way for ${seconds} s` : undefined),
+      problems,
+      progress: this.#progress?.report,
+    }
   }
 
   /** Seconds since the listing behind the snapshot began. */
@@ -90,16 +100,20 @@ export class Refresher {
    * @throws SNAPSHOT_MISSING when there is none yet.
    */
   async fresh(): Promise<Snapshot> {
-    if (this.snapshot === undefined) {
+    const { publisher } = this.#options
+    // Not as long as for a refresh at most: there is an index, and it would be wrong to say that there is none.
+    await this.#restore()
+    if (publisher.snapshot === undefined) {
       // The rounds of a first crawl keep their distance; readers start none but the very first.
-      if (this.#running !== undefined || this.#publisher.rounds === 0) await this.#waitFor(this.#refresh())
-    } else if (this.#isStale() && !this.#isPaused()) {
+      if (this.#running !== undefined || publisher.rounds === 0) await this.#waitFor(this.#refresh())
+    } else if (this.#isStale() && !this.#isPaused() && !this.#isResting()) {
       const refreshed = this.#refreshSince(this.#options.clock.now() - limits.freshSnapshotMs)
       // In an outage nobody is made to wait for what is likely to fail again.
-      if (this.#status.error === undefined) await this.#waitFor(refreshed)
+      if (this.#outcome.error === undefined) await this.#waitFor(refreshed)
     }
-    if (this.snapshot === undefined) throw this.#missing()
-    return this.snapshot
+    const { snapshot } = this
+    if (snapshot === undefined) throw this.#missing()
+    return snapshot
   }
 
   /** Waits for a refresh, at most as long as readers are made to wait. */
@@ -111,19 +125,28 @@ export class Refresher {
   }
 
   #isStale(): boolean {
-    return this.snapshot === undefined || this.#options.clock.now() - this.snapshot.listedAt > limits.freshSnapshotMs
+    const { clock, publisher } = this.#options
+    if (publisher.snapshot === undefined) return true
+    const age = clock.now() - publisher.snapshot.listedAt
+    // A listing of the future was made before the clock was set back.
+    return age > limits.freshSnapshotMs || age < 0
+  }
+
+  /** What is new is known already, and waits for its time: another crawl would find no more that can be served. */
+  #isResting(): boolean {
+    const { publisher } = this.#options
+    return publisher.isBehind && publisher.restMs > 0
   }
 
   #isPaused(): boolean {
     const pauseMs = Math.min(limits.refreshPauseMs, this.#options.refreshIntervalMs)
-    return this.#failedAt !== undefined && this.#options.clock.now() - this.#failedAt < pauseMs
+    const since = this.#options.clock.now() - (this.#failedAt ?? Number.NEGATIVE_INFINITY)
+    return since >= 0 && since < pauseMs
   }
 
   #missing(): ChartRepoError {
-    const reason = this.#status.error ?? FIRST_CRAWL
-    return new ChartRepoError('SNAPSHOT_MISSING', `There is no index yet: ${reason}`, {
-      retryAfterMs: limits.refreshPauseMs,
-    })
+    const progress = this.#progress && describeProgress(this.#progress.report)
+    return missing(this.#outcome.error ?? (progress === undefined ? FIRST_CRAWL : `${FIRST_CRAWL}: ${progress}`))
   }
 
   /** Resolves after a refresh that began at `since` or later, whatever became of it. */
@@ -144,42 +167,85 @@ export class Refresher {
   }
 
   async #refreshOnce(): Promise<void> {
-    const { context, log } = this.#options
+    const { publisher, log } = this.#options
     const { signal } = this.#stopping
     if (signal.aborted) return
     try {
-      // Not everything under way can be broken off at once; nobody waits for it once the server stops.
-      const { listing, problems } = await untilAborted(crawl(context, this.#publisher.listing, signal), signal)
-      this.#publisher.accept(listing, problems)
-      const error = this.snapshot === undefined ? describeProblems(problems) : undefined
+      const { listing, problems } = await this.#crawl(signal)
+      await publisher.accept(listing, problems, signal)
+      const error = publisher.snapshot === undefined ? describeProblems(problems) : undefined
       if (this.#failedAt !== undefined) log.info('registry can be listed again')
-      this.#status = { error, problems }
+      this.#outcome = { error, problems }
       this.#failedAt = undefined
     } catch (error) {
       if (signal.aborted) return
       if (!isChartRepoError(error))
         log.error('refresh failed by a fault of this program', { ...errorFields(error), stack: stackOf(error) })
-      else if (this.#status.error !== describeError(error)) log.warn('registry cannot be listed', errorFields(error))
-      this.#status = {
+      else if (this.#outcome.error !== describeError(error)) log.warn('registry cannot be listed', errorFields(error))
+      this.#outcome = {
         error: isChartRepoError(error) ? describeError(error) : 'an internal fault; the log has it',
-        problems: this.#status.problems,
+        problems: this.#outcome.problems,
       }
       this.#failedAt = this.#options.clock.now()
     }
   }
 
-  async #runLoop(): Promise<void> {
-    const { clock, refreshIntervalMs } = this.#options
+  async #crawl(signal: AbortSignal): Promise<CrawlResult> {
+    const { context, publisher, clock, log } = this.#options
+    const progress = new Progress(clock)
+    const done = new AbortController()
+    this.#progress = progress
+    const logging = progress.logUntil(done.signal, log)
+    try {
+      const onPart = (part: CatalogListing) => publisher.offerPart(part, signal)
+      const result = crawl(context, { previous: publisher.listing, progress, onPart, signal })
+      // Not everything under way can be broken off at once; nobody waits for it once the server stops.
+      return await untilAborted(result, signal)
+    } finally {
+      done.abort()
+      await logging
+      this.#progress = undefined
+    }
+  }
+
+  /** Publishes what the run before has left, once; whoever asks in the meantime waits. */
+  #restore(): Promise<void> {
+    const { publisher, initial, log } = this.#options
     const { signal } = this.#stopping
+    const restore = async () => {
+      try {
+        if (initial !== undefined) await publisher.restore(initial, signal)
+      } catch (error) {
+        // The crawl behind it finds the same or better.
+        if (!signal.aborted) log.error('the index of the last run cannot be made', errorFields(error))
+      }
+    }
+    this.#restoring ??= restore()
+    return this.#restoring
+  }
+
+  async #runLoop(): Promise<void> {
+    const { clock, publisher, refreshIntervalMs } = this.#options
+    const { signal } = this.#stopping
+    await this.#restore()
     for (let round = 0; !signal.aborted; round++) {
       const startedAt = clock.now()
       await this.#refresh()
       // Before there is anything to serve, tries come sooner: 1, 2, 4 … seconds.
-      const interval = this.snapshot === undefined ? Math.min(1000 * 2 ** round, refreshIntervalMs) : refreshIntervalMs
-      const wait = Math.max(0, startedAt + interval - clock.now())
-      await clock.sleep(wait, signal).catch(() => undefined)
+      const interval =
+        publisher.snapshot === undefined ? Math.min(1000 * 2 ** round, refreshIntervalMs) : refreshIntervalMs
+      // The clock may have been set back meanwhile.
+      const wait = Math.min(interval, Math.max(0, startedAt + interval - clock.now()))
+      // What waits for a rest to end is listed anew then, so that it is published as it is by that time.
+      const rest = publisher.isBehind ? Math.max(1000, publisher.restMs) : wait
+      await clock.sleep(Math.min(wait, rest), signal).catch(() => undefined)
     }
   }
+}
+
+function missing(reason: string): ChartRepoError {
+  const message = `There is no index yet: ${reason}`
+  return new ChartRepoError('SNAPSHOT_MISSING', message, { retryAfterMs: limits.refreshPauseMs })
 }
 
 function describeProblems(problems: readonly Problem[]): string | undefined {

@@ -16,6 +16,7 @@ import type { Log } from '../telemetry/log.ts'
 import type { Problem, Records, RepositoryListing, Tags } from './catalog.ts'
 import type { Examiner } from './examiner.ts'
 import type { Failures } from './failures.ts'
+import type { Progress } from './progress.ts'
 
 export interface PassContext {
   readonly registry: TagLister & Pick<ManifestReader, 'resolveTag'>
@@ -34,9 +35,19 @@ export interface PassTarget {
   readonly before: RepositoryListing | undefined
   /** When the listing began. */
   readonly now: number
-  /** Shared by all repositories of a crawl: tags that are read at the same time. */
-  readonly tagPool: Limiter
+  /** Shared by all repositories of a crawl. */
+  readonly pools: PassPools
+  readonly progress: Progress
   readonly signal?: AbortSignal | undefined
+}
+
+export interface PassPools {
+  /** Repositories whose tags are listed at the same time: well before they are read, so that progress has a total. */
+  readonly lists: Limiter
+  /** Repositories whose tags are read at the same time. */
+  readonly repositories: Limiter
+  /** Tags that are read at the same time. */
+  readonly tags: Limiter
 }
 
 export interface PassResult {
@@ -53,19 +64,30 @@ export interface PassResult {
  */
 export async function crawlRepository(context: PassContext, target: PassTarget): Promise<PassResult> {
   const { failures } = context
-  const { repository, before, signal } = target
+  const { repository, before, signal, pools, progress } = target
   const pending = failures.pending(repository)
-  if (pending !== undefined) return { listing: before, problems: [pending], failure: pending }
+  if (pending !== undefined) {
+    progress.noteListed()
+    return { listing: before, problems: [pending], failure: pending }
+  }
   const watchdog = new Watchdog(`Nothing more of ${repository} was answered`, limits.repositoryStallMs)
   const calls = signal === undefined ? watchdog.signal : AbortSignal.any([signal, watchdog.signal])
   const problems: Problem[] = []
   try {
-    const names = await watchdog.watch(() => listNames(context, { ...target, signal: calls }, problems))
+    const names = await pools.lists
+      .run(() => watchdog.watch(() => listNames(context, { ...target, signal: calls }, problems)))
+      .finally(() => progress.noteListed())
     if (names === undefined) return { listing: undefined, problems }
-    const tags = await readTags(context, { ...target, signal: calls }, names, problems, watchdog)
+    const plan = planReading(context, target, names, problems)
+    progress.expectTags(plan.wanted.length)
+    if (plan.wanted.length > 0) {
+      await pools.repositories.run(() => readTags(context, { ...target, signal: calls }, plan, problems, watchdog))
+    }
     if (signal?.aborted === true) throw signal.reason
     // What was due and broken off is due again.
     const checkedAt = watchdog.signal.aborted ? (before?.checkedAt ?? target.now) : target.now
+    // What did not change stays the same object: whoever works on listings sees at once that nothing is new.
+    const tags = before !== undefined && isSame(before.tags, plan.tags) ? before.tags : plan.tags
     return { listing: { tags, checkedAt }, problems }
   } catch (error) {
     if (signal?.aborted === true) throw error
@@ -91,36 +113,66 @@ async function listNames(
   return names
 }
 
-async function readTags(
+interface ReadingPlan {
+  /** What is known without asking; what is read is added. */
+  readonly tags: Map<string, Digest | null>
+  /** New tags and those that are due for their re-check. */
+  readonly wanted: readonly string[]
+}
+
+function planReading(
   context: PassContext,
   target: PassTarget,
   names: ReadonlySet<string>,
   problems: Problem[],
-  watchdog: Watchdog,
-): Promise<Tags> {
-  const { failures } = context
-  const { repository, before, signal } = target
+): ReadingPlan {
+  const { repository, before } = target
   const tags = new Map<string, Digest | null>()
-  await forEachConcurrently(names, limits.maxTagsAtOnce, async (tag) => {
+  const wanted: string[] = []
+  for (const tag of names) {
     const known = before?.tags.get(tag)
-    const keep = () => void (known !== undefined && tags.set(tag, known))
-    const pending = failures.pending(repository, tag)
+    // What a digest means may have been lost; then it is as good as new.
+    const isKnown = known === null || (known !== undefined && context.records.has(known))
+    if (isKnown) tags.set(tag, known)
+    const pending = context.failures.pending(repository, tag)
     if (pending !== undefined) problems.push(pending)
-    if (pending !== undefined || (known !== undefined && !isDue(context, target, tag))) return keep()
-    await target.tagPool.run(async () => {
+    else if (!isKnown || isDue(context, target, tag)) wanted.push(tag)
+  }
+  return { tags, wanted }
+}
+
+/** Reads what is wanted into the plan's tags; what cannot be read stays as it was. */
+async function readTags(
+  context: PassContext,
+  target: PassTarget,
+  { tags, wanted }: ReadingPlan,
+  problems: Problem[],
+  watchdog: Watchdog,
+): Promise<void> {
+  const { failures } = context
+  const { repository, signal, pools, progress } = target
+  await forEachConcurrently(wanted, limits.maxTagsAtOnce, async (tag) => {
+    await pools.tags.run(async () => {
       // Given up while it waited for its turn, which says nothing of this tag.
-      if (signal?.aborted === true) return keep()
+      if (signal?.aborted === true) return
       try {
         const digest = await watchdog.watch(() => readTag(context, target, tag))
-        if (digest !== undefined) tags.set(tag, digest)
+        if (digest === undefined) tags.delete(tag)
+        else tags.set(tag, digest)
         failures.clear({ repository, tag })
       } catch (error) {
-        keep()
         if (!isStopping(signal, watchdog)) problems.push(failures.note({ repository, tag }, error))
+      } finally {
+        progress.noteTag()
       }
     })
   })
-  return tags
+}
+
+function isSame(a: Tags, b: Tags): boolean {
+  if (a.size !== b.size) return false
+  for (const [tag, digest] of a) if (b.get(tag) !== digest) return false
+  return true
 }
 
 /** Whether it is the crawl as a whole that ends, and not what hangs in this repository. */

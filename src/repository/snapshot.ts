@@ -2,17 +2,12 @@
  * What is served, all of it, at one moment: the index and the files it names. Immutable; swapped as a whole.
  */
 
-import type { ChartRecord } from '../helm/chart-record.ts'
-import { type IndexDocument, renderIndex } from '../helm/index-document.ts'
-import { chartFileName } from '../helm/index-entry.ts'
 import { compareText } from '../helm/version.ts'
-import { type CatalogListing, findChart, type Records, type Tags } from './catalog.ts'
-
-export interface ChartFile {
-  /** Where the registry has it. */
-  readonly repository: string
-  readonly record: ChartRecord
-}
+import { sortVersions } from '../helm/version-order.ts'
+import { TimeSlices } from '../lib/time-slices.ts'
+import type { CatalogListing } from './catalog.ts'
+import type { ChartFile, ChartPicks, PlannedChart } from './chart-picks.ts'
+import type { PublishedIndex } from './index-maker.ts'
 
 /** Two charts that want one place; the first repository in lexical order has it. */
 export interface Collision {
@@ -21,45 +16,57 @@ export interface Collision {
   readonly hiddenRepository: string
 }
 
-export interface Snapshot {
-  /** When the listing it was made from began, in milliseconds since the epoch. */
-  readonly listedAt: number
-  readonly index: IndexDocument
+export interface SnapshotPlan {
+  /** By name. */
+  readonly charts: readonly PlannedChart[]
   /** By `name-version.tgz`. */
   readonly files: ReadonlyMap<string, ChartFile>
   readonly collisions: readonly Collision[]
 }
 
-/** A function of the listing's content alone: the order in which things were found does not matter. */
-export function buildSnapshot(listing: CatalogListing, records: Records): Snapshot {
-  const files = new Map<string, ChartFile>()
-  const collisions: Collision[] = []
-  for (const repository of [...listing.repositories.keys()].sort(compareText)) {
-    const tags = listing.repositories.get(repository)?.tags ?? new Map()
-    for (const record of pickVersions(tags, records).values()) {
-      const file = chartFileName(record.name, record.version)
-      const holder = files.get(file)
-      if (holder === undefined) files.set(file, { repository, record })
-      else collisions.push({ file, repository: holder.repository, hiddenRepository: repository })
-    }
-  }
-  const index = renderIndex([...files.values()].map(({ record }) => record))
-  return { listedAt: listing.listedAt, index, files, collisions }
+export interface Snapshot extends Pick<SnapshotPlan, 'files'> {
+  /** When the listing it was made from began, in milliseconds since the epoch. */
+  readonly listedAt: number
+  readonly index: PublishedIndex
+  /** Made while the first crawl was under way: what is not in it may be there all the same. */
+  readonly isPartial: boolean
 }
 
-/**
- * The charts of one repository, one per name and version. Several tags of one version are one entry: the tag that is
- * the version itself counts before others, and those in lexical order.
- */
-function pickVersions(tags: Tags, records: Records): ReadonlyMap<string, ChartRecord> {
-  const picked = new Map<string, { readonly record: ChartRecord; readonly exact: boolean }>()
-  for (const tag of [...tags.keys()].sort(compareText)) {
-    const record = findChart(records, tags.get(tag) ?? null)
-    if (record === undefined) continue
-    const key = `${record.name}\n${record.version}`
-    const exact = tag === record.version.replaceAll('+', '_')
-    const holder = picked.get(key)
-    if (holder === undefined || (exact && !holder.exact)) picked.set(key, { record, exact })
+/** A function of the listing's content alone: the order in which things were found does not matter. */
+export async function planSnapshot(listing: CatalogListing, picks: ChartPicks): Promise<SnapshotPlan> {
+  const slices = new TimeSlices()
+  const files = new Map<string, ChartFile>()
+  const collisions: Collision[] = []
+  const hidden = new Set<ChartFile>()
+  const byName = new Map<string, (readonly ChartFile[])[]>()
+  for (const repository of [...listing.repositories.keys()].sort(compareText)) {
+    const tags = listing.repositories.get(repository)?.tags ?? new Map()
+    for (const [name, versions] of picks.of(repository, tags)) {
+      for (const file of versions) {
+        const holder = files.get(file.fileName)
+        if (holder === undefined) files.set(file.fileName, file)
+        else {
+          hidden.add(file)
+          collisions.push({ file: file.fileName, repository: holder.repository, hiddenRepository: repository })
+        }
+      }
+      const lists = byName.get(name)
+      if (lists === undefined) byName.set(name, [versions])
+      else lists.push(versions)
+    }
+    if (slices.isOver()) await slices.next()
   }
-  return new Map([...picked].map(([key, { record }]) => [key, record]))
+  const charts: PlannedChart[] = []
+  for (const name of [...byName.keys()].sort(compareText)) {
+    const versions = merge(byName.get(name) ?? [], hidden)
+    if (versions.length > 0) charts.push({ name, versions })
+    if (slices.isOver()) await slices.next()
+  }
+  return { charts, files, collisions }
+}
+
+function merge(lists: readonly (readonly ChartFile[])[], hidden: ReadonlySet<ChartFile>): readonly ChartFile[] {
+  const [first = []] = lists
+  const sorted = lists.length === 1 ? first : sortVersions(lists.flat())
+  return hidden.size === 0 ? sorted : sorted.filter((file) => !hidden.has(file))
 }

@@ -11,6 +11,7 @@ import { dirname, join } from 'node:path'
 import { errorCode } from '../lib/error-code.ts'
 import { limits } from '../limits.ts'
 import { type Digest, digestAlgorithm, digestHex, isDigest } from '../oci/digest.ts'
+import { syncDirectory } from './sync-directory.ts'
 import { digestOf, VerifyingReader } from './verifying-reader.ts'
 
 export interface BlobSize {
@@ -150,14 +151,4 @@ async function removeFile(path: string): Promise<void> {
 
 function isAbsence(error: unknown): boolean {
   return ['ENOENT', 'ENOTDIR'].includes(errorCode(error))
-}
-
-/** A rename is only durable once its directory is. */
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r')
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
-  }
 }

@@ -1,93 +1,73 @@
 /**
- * The catalog on disk: what every manifest digest means, and which tags pointed where at the last complete listing.
+ * The catalog on disk: what every manifest digest means, its index entry, and which tags pointed where at the last
+ * complete listing.
  *
  * It can be rebuilt from the registry at any time, so whatever is wrong with it costs a crawl and nothing else: a
  * damaged or foreign file is set aside, and where none can be written the catalog is kept in memory.
  */
 
-import { Database } from 'bun:sqlite'
-import { mkdirSync, renameSync, rmSync } from 'node:fs'
-import { dirname } from 'node:path'
-import type { ChartRecord, LayerRecord, ManifestRecord } from '../helm/chart-record.ts'
-import { tryParseVersion } from '../helm/version.ts'
-import { type Digest, isDigest } from '../oci/digest.ts'
+import type { Database } from 'bun:sqlite'
+import { renameSync, rmSync } from 'node:fs'
+import type { ManifestRecord } from '../helm/chart-record.ts'
+import type { IndexEntry, IndexFormat } from '../helm/index-entry.ts'
+import { errorCode } from '../lib/error-code.ts'
+import { TimeSlices } from '../lib/time-slices.ts'
+import type { Digest } from '../oci/digest.ts'
 import { errorFields, type Log } from '../telemetry/log.ts'
+import { CatalogBatch, type TagChanges } from './catalog-batch.ts'
+import { readCatalog, type StoredCatalog } from './catalog-rows.ts'
+import { ForeignFileError, openDatabase, openMemoryDatabase, tryOpenUnwritable } from './catalog-schema.ts'
 import { diskFaultCode } from './disk-fault.ts'
 
-/** Tags of one repository; null where the tag's name alone said that it is no chart. */
-export type StoredTags = ReadonlyMap<string, Digest | null>
-
-export interface StoredCatalog {
-  /** When the last published listing began, in milliseconds since the epoch; undefined before the first. */
-  readonly listedAt: number | undefined
-  readonly repositories: ReadonlyMap<string, StoredTags>
-  readonly records: ReadonlyMap<Digest, ManifestRecord>
+export interface SavedListing {
+  /** When the listing began, in milliseconds since the epoch. */
+  readonly listedAt: number
+  /** By repository: what is different from the listing before. */
+  readonly changes: ReadonlyMap<string, TagChanges>
+  /** There was no listing before: whatever the file has counts for nothing. */
+  readonly isFirst: boolean
 }
 
-/** `OCIR`: tells this program's files from any other SQLite database. */
-const APPLICATION_ID = 0x4f434952
-/** Goes up when the tables or the way records are made change; other versions are rebuilt. */
-const SCHEMA_VERSION = 1
-/** Records are written when this many wait, or at the next snapshot. */
-const BATCH_SIZE = 200
-
-const SCHEMA = `
-  CREATE TABLE record (
-    digest TEXT PRIMARY KEY,
-    skip_reason TEXT,
-    name TEXT, version TEXT, created TEXT,
-    chart_digest TEXT, chart_size INTEGER,
-    provenance_digest TEXT, provenance_size INTEGER,
-    entry TEXT
-  ) STRICT;
-  CREATE TABLE tag (repository TEXT NOT NULL, tag TEXT NOT NULL, digest TEXT, PRIMARY KEY (repository, tag)) STRICT;
-  CREATE TABLE listing (id INTEGER PRIMARY KEY CHECK (id = 1), listed_at INTEGER NOT NULL) STRICT;
-  PRAGMA application_id = ${APPLICATION_ID};
-  PRAGMA user_version = ${SCHEMA_VERSION};
-`
-
-interface RecordRow {
-  readonly digest: string
-  readonly skip_reason: string | null
-  readonly name: string | null
-  readonly version: string | null
-  readonly created: string | null
-  readonly chart_digest: string | null
-  readonly chart_size: number | null
-  readonly provenance_digest: string | null
-  readonly provenance_size: number | null
-  readonly entry: string | null
+export interface Opened {
+  readonly catalog: CatalogFile
+  readonly stored: StoredCatalog
 }
+
+/** Records written in one go while others wait: about two milliseconds. */
+const BATCH_SIZE = 64
 
 export class CatalogFile {
   readonly #log: Log
-  readonly #db: Database
-  /** What waits to be written. */
-  readonly #records = new Map<Digest, ManifestRecord>()
-  readonly #changed = new Map<string, StoredTags | undefined>()
-  #listedAt: number | undefined
+  #db: Database
+  /** undefined when it is no file that can be written, or no longer is the one of that name. */
+  #path: string | undefined
+  #waiting = new CatalogBatch()
+  /** What is being written in pieces, within a transaction that is open. */
+  #underWay: { readonly batch: CatalogBatch; readonly rows: Generator<void> } | undefined
   #fault: string | undefined
+  /** Records that wait when they are next written; more after another server was in the way. */
+  #writesAt = BATCH_SIZE
+  /** The file was made anew since the last whole listing: changes alone are of no use to it. */
+  #lacksListing = false
+  #isClosed = false
 
-  private constructor(db: Database, log: Log) {
+  private constructor(db: Database, path: string | undefined, log: Log) {
     this.#db = db
+    this.#path = path
     this.#log = log
   }
 
-  /** Opens or creates the file at `path`, and reads it whole. */
-  static open(path: string, log: Log): { readonly catalog: CatalogFile; readonly stored: StoredCatalog } {
-    for (const setAside of [false, true]) {
+  /** Opens or creates the file at `path`, and reads it but for the texts of entries. */
+  static open(path: string, log: Log): Opened {
+    for (const isLast of [false, true]) {
       try {
-        mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-        const db = openDatabase(path)
-        try {
-          return { stored: readCatalog(db), catalog: new CatalogFile(db, log) }
-        } catch (error) {
-          db.close()
-          throw error
-        }
+        return CatalogFile.#load(openDatabase(path), path, log)
       } catch (error) {
-        if (setAside || !isUnusable(error)) {
-          log.warn('catalog file cannot be used; the catalog is kept in memory', { file: path, ...errorFields(error) })
+        if (isLast || !isUnusable(error)) {
+          const unwritable = CatalogFile.#tryLoadUnwritable(path, log)
+          const state = unwritable === undefined ? 'is kept in memory' : 'is read, and what is new kept in memory'
+          log.warn(`catalog file cannot be used; the catalog ${state}`, { file: path, ...errorFields(error) })
+          if (unwritable !== undefined) return unwritable
           break
         }
         log.warn('catalog file is damaged or not of this version; it is set aside and rebuilt', {
@@ -97,95 +77,169 @@ export class CatalogFile {
         setFileAside(path, log)
       }
     }
-    const db = new Database(':memory:')
-    db.run(SCHEMA)
-    return { stored: readCatalog(db), catalog: new CatalogFile(db, log) }
+    return CatalogFile.#load(openMemoryDatabase(), undefined, log)
   }
 
-  /** Keeps what a digest means. Written in batches; what a crash loses is fetched again. */
-  saveRecord(digest: Digest, record: ManifestRecord): void {
-    this.#records.set(digest, record)
+  static #load(db: Database, path: string | undefined, log: Log): Opened {
+    try {
+      return { stored: readCatalog(db), catalog: new CatalogFile(db, path, log) }
+    } catch (error) {
+      db.close()
+      throw error
+    }
+  }
+
+  static #tryLoadUnwritable(path: string, log: Log): Opened | undefined {
+    try {
+      const db = tryOpenUnwritable(path)
+      return db && CatalogFile.#load(db, undefined, log)
+    } catch (error) {
+      log.debug('catalog file cannot be read either', { file: path, ...errorFields(error) })
+      return undefined
+    }
+  }
+
+  /** Keeps what a digest means, and its entry when it is a chart's. Written in batches; what a crash loses is fetched again. */
+  saveRecord(digest: Digest, record: ManifestRecord, entry?: IndexEntry): void {
+    this.#waiting.saveRecord(digest, record, entry)
     // A disk that refused is tried again with the next listing, not with every record.
-    if (this.#records.size >= BATCH_SIZE && this.#fault === undefined) this.#write()
+    if (this.#waiting.records.size >= this.#writesAt && this.#fault === undefined) this.#write()
+  }
+
+  /** The index entries made of some manifests; those that have been lost are left out. */
+  readEntries(manifests: readonly Digest[], format: IndexFormat): ReadonlyMap<Digest, string> {
+    const entries = new Map<Digest, string>()
+    try {
+      const rows = this.#db
+        .query<{ manifest: Digest; text: string }, [string]>(
+          `SELECT manifest, ${format} AS text FROM entry WHERE manifest IN (SELECT value FROM json_each(?))`,
+        )
+        .all(JSON.stringify(manifests))
+      for (const { manifest, text } of rows) entries.set(manifest, text)
+    } catch (error) {
+      this.#noteFault(error, 'catalog file cannot be read; what it had is fetched again')
+    }
+    for (const manifest of manifests) {
+      const waiting = this.#waiting.entries.get(manifest) ?? this.#underWay?.batch.entries.get(manifest)
+      if (waiting !== undefined) entries.set(manifest, waiting[format])
+    }
+    return entries
   }
 
   /**
-   * Makes a complete listing the one the next start begins with, in one transaction with the records it needs.
-   * `changed` has the repositories that differ from the listing before; undefined for those that are gone.
+   * Makes a complete listing the one the next start begins with, in one transaction with the records it needs. Others have
+   * their turn in between, however much there is to write.
    */
-  saveListing(listedAt: number, changed: ReadonlyMap<string, StoredTags | undefined>): void {
-    for (const [repository, tags] of changed) this.#changed.set(repository, tags)
-    this.#listedAt = listedAt
-    this.#write()
+  async saveListing({ listedAt, changes, isFirst }: SavedListing): Promise<void> {
+    if (isFirst) {
+      this.#waiting.forgetListing()
+      this.#waiting.replacesTags = true
+      this.#lacksListing = false
+    }
+    if (!this.#lacksListing) {
+      for (const [repository, tags] of changes) this.#waiting.saveTags(repository, tags)
+      this.#waiting.listedAt = listedAt
+    }
+    const slices = new TimeSlices()
+    if (!this.#begin()) return
+    while (this.#step()) if (slices.isOver()) await slices.next()
+  }
+
+  /** Forgets the meaning of `records` and the texts of `entries`; written with the next listing. */
+  forget({ records, entries }: { readonly records: Iterable<Digest>; readonly entries: Iterable<Digest> }): void {
+    for (const digest of records) this.#waiting.forgetRecord(digest)
+    for (const manifest of entries) this.#waiting.forgetEntry(manifest)
   }
 
   close(): void {
+    if (this.#isClosed) return
+    while (this.#step());
     this.#write()
+    this.#isClosed = true
     this.#db.close()
   }
 
-  /** Writes all that waits, or nothing of it: then it goes on waiting. */
+  /** Writes all that waits, or nothing of it: then it goes on waiting. While a listing is being written, all waits. */
   #write(): void {
-    try {
-      this.#db.transaction(() => this.#writeWaiting())()
-    } catch (error) {
-      const code = diskFaultCode(error)
-      if (code === undefined) throw error
-      if (this.#fault !== code) {
-        this.#log.warn('catalog file cannot be written; a restart begins further back', errorFields(error))
-      }
-      this.#fault = code
-      return
-    }
-    this.#records.clear()
-    this.#changed.clear()
-    if (this.#fault !== undefined) this.#log.info('catalog file can be written again')
-    this.#fault = undefined
+    if (this.#underWay === undefined && this.#begin()) while (this.#step());
   }
 
-  #writeWaiting(): void {
-    const saveRecord = this.#db.query(
-      'INSERT OR REPLACE INTO record VALUES ($digest, $skip_reason, $name, $version, $created, $chart_digest, $chart_size, $provenance_digest, $provenance_size, $entry)',
-    )
-    for (const [digest, record] of this.#records) saveRecord.run(toParameters(digest, record))
-    const removeTags = this.#db.query('DELETE FROM tag WHERE repository = ?')
-    const saveTag = this.#db.query('INSERT INTO tag (repository, tag, digest) VALUES (?, ?, ?)')
-    for (const [repository, tags] of this.#changed) {
-      removeTags.run(repository)
-      for (const [tag, digest] of tags ?? []) saveTag.run(repository, tag, digest)
-    }
-    if (this.#listedAt === undefined) return
-    this.#db.query('INSERT OR REPLACE INTO listing (id, listed_at) VALUES (1, ?)').run(this.#listedAt)
-  }
-}
-
-function openDatabase(path: string): Database {
-  const db = new Database(path, { create: true, readwrite: true, strict: true })
-  try {
-    // Another process may hold the lock for a moment; without a time-out that is an error at once.
-    db.run('PRAGMA busy_timeout = 2000')
-    // Servers that start at the same time must not both find the file empty.
-    const createTables = db.transaction(() => {
-      const tables = db.query<{ count: number }, []>('SELECT count(*) AS count FROM sqlite_master').get()?.count ?? 0
-      if (tables === 0) db.run(SCHEMA)
+  /** Whether what waits is being written now. */
+  #begin(): boolean {
+    if (this.#isClosed || this.#underWay !== undefined) return false
+    return this.#attempt(() => {
+      this.#db.run('BEGIN IMMEDIATE')
+      const batch = this.#waiting
+      this.#underWay = { batch, rows: batch.write(this.#db) }
+      this.#waiting = new CatalogBatch()
     })
-    createTables.immediate()
-    if (pragma(db, 'application_id') !== APPLICATION_ID || pragma(db, 'user_version') !== SCHEMA_VERSION) {
-      throw new ForeignFileError()
-    }
-    db.run('PRAGMA journal_mode = WAL')
-    // A crash of the machine may lose the last transactions, never the file: good enough for what can be rebuilt.
-    db.run('PRAGMA synchronous = NORMAL')
-    return db
-  } catch (error) {
-    db.close()
-    throw error
   }
-}
 
-class ForeignFileError extends Error {
-  constructor() {
-    super('it was made by another program or another version')
+  /** Writes one more row, or makes an end of it; whether there is more. */
+  #step(): boolean {
+    const { rows } = this.#underWay ?? {}
+    if (rows === undefined) return false
+    const isWritten = this.#attempt(() => {
+      if (rows.next().done !== true) return
+      this.#db.run('COMMIT')
+      this.#underWay = undefined
+      this.#writesAt = BATCH_SIZE
+      if (this.#fault !== undefined) this.#log.info('catalog file can be written again')
+      this.#fault = undefined
+    })
+    return isWritten && this.#underWay !== undefined
+  }
+
+  /** Whether `work` was done; else nothing of what is under way is written, and it waits again. */
+  #attempt(work: () => void): boolean {
+    try {
+      work()
+      return true
+    } catch (error) {
+      this.#takeBack()
+      // Another server is writing: this one does so the next time.
+      if (/^SQLITE_BUSY/.test(diskFaultCode(error) ?? '')) {
+        this.#writesAt = this.#waiting.records.size + BATCH_SIZE
+        return false
+      }
+      this.#noteFault(error, 'catalog file cannot be written; a restart begins further back')
+      return false
+    }
+  }
+
+  /** Makes what is under way wait again. */
+  #takeBack(): void {
+    if (this.#db.inTransaction) this.#db.run('ROLLBACK')
+    const { batch } = this.#underWay ?? {}
+    this.#underWay = undefined
+    batch?.append(this.#waiting)
+    this.#waiting = batch ?? this.#waiting
+  }
+
+  #noteFault(error: unknown, message: string): void {
+    const code = diskFaultCode(error)
+    if (code === undefined) throw error
+    if (this.#fault === undefined) this.#log.warn(message, errorFields(error))
+    this.#fault = code
+    if (!isUnusable(error) || this.#path === undefined) return
+    // What is damaged in it does not mend. What was read from it comes again, and goes into another.
+    this.#takeBack()
+    setFileAside(this.#path, this.#log)
+    this.#db.close()
+    this.#db = this.#reopen(this.#path)
+    // Of a listing it would have the changes alone, and the next start would take them for all there is.
+    this.#waiting.forgetListing()
+    this.#lacksListing = true
+  }
+
+  #reopen(path: string): Database {
+    try {
+      return openDatabase(path)
+    } catch (error) {
+      this.#log.debug('catalog file cannot be made anew', errorFields(error))
+      this.#path = undefined
+      return openMemoryDatabase()
+    }
   }
 }
 
@@ -194,81 +248,13 @@ function isUnusable(error: unknown): boolean {
   return /^SQLITE_(?:CORRUPT|NOTADB|ERROR|MISMATCH|FORMAT)/.test(diskFaultCode(error) ?? '')
 }
 
-function pragma(db: Database, name: 'application_id' | 'user_version'): number {
-  return Object.values(db.query<Record<string, number>, []>(`PRAGMA ${name}`).get() ?? {})[0] ?? 0
-}
-
 function setFileAside(path: string, log: Log): void {
   try {
     renameSync(path, `${path}.set-aside`)
     // What these two hold belongs to the file that was set aside and would damage the new one.
     for (const suffix of ['-wal', '-shm']) rmSync(`${path}${suffix}`, { force: true })
   } catch (error) {
-    log.warn('catalog file cannot be set aside', errorFields(error))
-  }
-}
-
-function readCatalog(db: Database): StoredCatalog {
-  const records = new Map<Digest, ManifestRecord>()
-  for (const row of db.query<RecordRow, []>('SELECT * FROM record').iterate()) {
-    const record = fromRow(row)
-    if (isDigest(row.digest) && record !== undefined) records.set(row.digest, record)
-  }
-  const repositories = new Map<string, Map<string, Digest | null>>()
-  const tags = db.query<{ repository: string; tag: string; digest: string | null }, []>('SELECT * FROM tag')
-  for (const { repository, tag, digest } of tags.iterate()) {
-    const stored = repositories.get(repository) ?? new Map<string, Digest | null>()
-    repositories.set(repository, stored)
-    if (digest === null || isDigest(digest)) stored.set(tag, digest)
-  }
-  const listing = db.query<{ listed_at: number }, []>('SELECT listed_at FROM listing').get()
-  if (isWhole(repositories, records)) return { listedAt: listing?.listed_at, repositories, records }
-  // Without the meaning of one of its tags a listing is not what was published. Nothing of it may come back later
-  // beside the one that takes its place; the records that are there spare most of the crawl.
-  db.run('DELETE FROM tag')
-  db.run('DELETE FROM listing')
-  return { listedAt: undefined, repositories: new Map(), records }
-}
-
-function isWhole(repositories: ReadonlyMap<string, StoredTags>, records: ReadonlyMap<Digest, ManifestRecord>): boolean {
-  for (const tags of repositories.values()) {
-    for (const digest of tags.values()) if (digest !== null && !records.has(digest)) return false
-  }
-  return true
-}
-
-function fromRow(row: RecordRow): ManifestRecord | undefined {
-  if (row.skip_reason !== null) return { kind: 'skipped', reason: row.skip_reason }
-  const chart = toLayer(row.chart_digest, row.chart_size)
-  if (row.name === null || row.version === null || row.entry === null || chart === undefined) return undefined
-  if (tryParseVersion(row.version) === undefined) return undefined
-  return {
-    kind: 'chart',
-    name: row.name,
-    version: row.version,
-    created: row.created ?? undefined,
-    chart,
-    provenance: toLayer(row.provenance_digest, row.provenance_size),
-    entry: row.entry,
-  }
-}
-
-function toLayer(digest: string | null, size: number | null): LayerRecord | undefined {
-  return digest !== null && size !== null && isDigest(digest) ? { digest, size } : undefined
-}
-
-function toParameters(digest: Digest, record: ManifestRecord): Record<keyof RecordRow, string | number | null> {
-  const chart: Partial<ChartRecord> = record.kind === 'chart' ? record : {}
-  return {
-    digest,
-    skip_reason: record.kind === 'skipped' ? record.reason : null,
-    name: chart.name ?? null,
-    version: chart.version ?? null,
-    created: chart.created ?? null,
-    chart_digest: chart.chart?.digest ?? null,
-    chart_size: chart.chart?.size ?? null,
-    provenance_digest: chart.provenance?.digest ?? null,
-    provenance_size: chart.provenance?.size ?? null,
-    entry: chart.entry ?? null,
+    // Another server that found the same has done it.
+    if (errorCode(error) !== 'ENOENT') log.warn('catalog file cannot be set aside', errorFields(error))
   }
 }

@@ -23,6 +23,7 @@ describe('readConfiguration', () => {
         fileOptions: { credentials: '--storage-registry-config', caFile: '--storage-registry-ca-file' },
       },
       cache: { dir: '/platform/cache', maxBytes: 2 * 1024 ** 3 },
+      index: { format: 'auto', versionsEach: 0, chartUrls: { prefix: '' }, servesPartial: false },
       refreshIntervalMs: 30_000,
       refreshWaitMs: 500,
       revalidateIntervalMs: 600_000,
@@ -67,6 +68,11 @@ describe('readConfiguration', () => {
       'refresh-interval': '5s',
       'refresh-wait': '1s',
       'revalidate-interval': '1m',
+      'index-format': 'json',
+      'index-versions': '3',
+      'index-urls': 'proxy',
+      'chart-url': 'https://charts.example/x',
+      'serve-partial': 'true',
       'log-format': 'text',
       'log-level': 'debug',
     }
@@ -99,6 +105,12 @@ describe('readConfiguration', () => {
         credentialsRequired: true,
       },
       cache: { dir: '/cache', maxBytes: 1024 ** 2 },
+      index: {
+        format: 'json',
+        versionsEach: 3,
+        chartUrls: { prefix: 'https://charts.example/x/' },
+        servesPartial: true,
+      },
     })
   })
 

@@ -125,6 +125,38 @@ describe('tryReadValue', () => {
     )
   })
 
+  test('reads counts', () => {
+    expectRead(
+      kinds.count,
+      [
+        ['0', 0],
+        ['1', 1],
+        [' 2 ', 2],
+        ['1000000000', 1_000_000_000],
+      ],
+      ['', '-1', '1.5', '1e3', '0x10', '1000000001', '9'.repeat(400), 'all', '２'],
+    )
+  })
+
+  test('reads addresses of the web, without the slash at their end', () => {
+    expectRead(
+      kinds.httpUrl,
+      [
+        ['https://charts.example', 'https://charts.example'],
+        ['https://charts.example/', 'https://charts.example'],
+        ['HTTP://Charts.example:8080/a/b//', 'http://charts.example:8080/a/b'],
+        ['http://[::1]:80', 'http://[::1]'],
+        ['https://charts.example/a b', 'https://charts.example/a%20b'],
+      ],
+      [
+        ...['', 'charts.example', '//charts.example', 'https://', 'ftp://charts.example', 'oci://charts.example'],
+        ...['https://user@charts.example', 'https://:password@charts.example', 'javascript:alert(1)'],
+        // An empty query or fragment is one: what is put behind it would be part of it.
+        ...['https://charts.example?x=1', 'https://charts.example/a?', 'https://charts.example#x', 'https://h/#'],
+      ],
+    )
+  })
+
   test('reads lists, with commas or white space between', () => {
     expectRead(
       kinds.textList,
@@ -161,6 +193,8 @@ describe('tryReadValue', () => {
       kinds.interval,
       kinds.byteSize,
       kinds.textList,
+      kinds.count,
+      kinds.httpUrl,
     ]
     fc.assert(
       fc.property(

@@ -42,7 +42,7 @@ test.each([...optionNames])('README.md says what --%s is without being given', (
 test('README.md uses no flag that is no option', () => {
   const ours = /(?:oci-chartrepo|oci-chart-registry|ARGS=|`)[^\n`]*/g
   const used = [...README.matchAll(ours)].flatMap(([text]) => [
-    ...text.matchAll(/--(storage|cache|refresh|revalidate|log|listen)[a-z-]*/g),
+    ...text.matchAll(/--(storage|cache|refresh|revalidate|log|listen|index|chart|serve)[a-z-]*/g),
   ])
   const known = new Set(optionNames.map((name) => `--${name}`))
   expect(used.length).toBeGreaterThan(0)

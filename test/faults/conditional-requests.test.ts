@@ -71,13 +71,32 @@ describe('conditional requests', () => {
     await answer.bytes()
     expect(answer.headers.get('x-snapshot-age')).toMatch(/^\d+(\.\d+)?$/)
     expect(answer.headers.get('content-type')).toMatch(/yaml/)
-    expect(answer.headers.get('content-encoding')).toBeNull()
   })
 
-  test('no encoding is used, whatever a client would accept', async () => {
+  test('no encoding is used unless it was asked for, and none for charts', async () => {
     for (const path of paths) {
-      const answer = await requestRaw(host, path, { headers: ['Accept-Encoding: gzip, br, zstd'] })
-      expect(answer.headers['content-encoding']).toBeUndefined()
+      for (const headers of [[], ['Accept-Encoding: br'], ['Accept-Encoding: gzip;q=0, zstd;q=0']]) {
+        expect((await requestRaw(host, path, { headers })).headers['content-encoding']).toBeUndefined()
+      }
+    }
+    const all = { headers: ['Accept-Encoding: gzip, br, zstd'] }
+    expect((await requestRaw(host, '/index.yaml', all)).headers['content-encoding']).toBe('zstd')
+    expect((await requestRaw(host, chartPath, all)).headers['content-encoding']).toBeUndefined()
+  })
+
+  test('an entity tag of the index stands for one form of it', async () => {
+    const forms = ['yaml', 'json'].flatMap((format) =>
+      ['identity', 'gzip', 'zstd'].map((coding) => ({ accept: `application/${format}`, 'accept-encoding': coding })),
+    )
+    const etagOf = async (form: Record<string, string>) => (await get('/index.yaml', form, 'HEAD')).headers.get('etag')
+    const etags = await Promise.all(forms.map(async (form) => (await etagOf(form)) ?? ''))
+    expect(new Set(etags).size).toBe(forms.length)
+    for (const form of forms) {
+      for (const etag of etags) {
+        const answer = await get('/index.yaml', { ...form, 'if-none-match': etag })
+        await answer.bytes()
+        expect(answer.status === 304).toBe(etag === (await etagOf(form)))
+      }
     }
   })
 })

@@ -212,8 +212,10 @@ describe('methods', () => {
   })
 
   test.each(routes)('HEAD on %s mirrors GET', async (path) => {
-    const whole = await get(path)
-    const head = await get(path, {}, 'HEAD')
+    // What is decoded on the way has no length that could be compared.
+    const plain = { 'accept-encoding': 'identity' }
+    const whole = await get(path, plain)
+    const head = await get(path, plain, 'HEAD')
     expect(head.status).toBe(whole.status)
     const length = (await whole.bytes()).length
     expect((await head.bytes()).length).toBe(0)

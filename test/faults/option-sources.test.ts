@@ -80,6 +80,23 @@ describe.concurrent('where options come from', () => {
     await waitForIndex(server, names)
   })
 
+  test('the options of the index may come from any of them', async () => {
+    await using dir = await openTempDir()
+    const file = join(dir.path, 'settings.yaml')
+    await using registry = await openFakeRegistry()
+    for (const version of ['1.0.0', '1.1.0']) registry.addChart({ repository: 'app', name: 'app', version })
+    await Bun.write(file, 'index-versions: 1\nserve-partial: true\nindex-format: yaml\n')
+    await using server = await openServerOver(registry, {
+      args: [`--config=${file}`, '--chart-url', 'https://charts.example/a/'],
+      env: { INDEX_FORMAT: 'json' },
+    })
+    await server.ready()
+    const answer = await server.get('/index.yaml')
+    const { entries } = (await answer.json()) as { entries: Record<string, { urls: string[] }[]> }
+    expect(answer.headers.get('vary')).toBe('Accept-Encoding')
+    expect(entries['app']?.map(({ urls }) => urls)).toEqual([['https://charts.example/a/charts/app-1.1.0.tgz']])
+  })
+
   test('a flag without a value is a yes', async () => {
     await using registry = await openFakeRegistry()
     await using server = await openServerOver(registry, { args: ['--storage-registry-insecure'] })
@@ -158,6 +175,11 @@ describe.concurrent('what it says of itself', () => {
     '--refresh-interval',
     '--refresh-wait',
     '--revalidate-interval',
+    '--index-format',
+    '--index-versions',
+    '--index-urls',
+    '--chart-url',
+    '--serve-partial',
     '--log-format',
     '--log-level',
     '--config',

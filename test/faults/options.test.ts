@@ -36,6 +36,11 @@ describe.concurrent('a bad value', () => {
     ['--refresh-interval', 'abc', '-5s', '5 parsecs', '0'],
     ['--refresh-wait', 'abc', '-5s'],
     ['--revalidate-interval', 'abc', '-1m', '0'],
+    ['--index-format', 'xml', 'yaml,json'],
+    ['--index-versions', 'abc', '-1', '1.5', '1e3', '9999999999'],
+    ['--index-urls', 'direct', 'https'],
+    ['--chart-url', 'charts.example', '//charts.example', 'ftp://charts.example', 'oci://charts.example', 'https://'],
+    ['--serve-partial', 'maybe', '2'],
     ['--log-format', 'xml'],
     ['--log-level', 'loud'],
   ]
@@ -80,6 +85,11 @@ describe.concurrent('options that cannot be', () => {
       ['--storage-registry-repo=https://127.0.0.1:9', '--storage-registry-scheme=HTTP'],
       /--storage-registry-scheme/,
     ],
+    [
+      'an address for packages that come from the registry itself',
+      [...good, '--chart-url=https://charts.example', '--index-urls=oci'],
+      /^oci-chartrepo: --chart-url: given together with --index-urls, wanted one of them/,
+    ],
   ]
   test.each(lines)('%s', async (_what, args, fault) => {
     expectFaults(await run(args), [fault])
@@ -91,6 +101,13 @@ describe.concurrent('options that cannot be', () => {
       expectFaults(await run([`--storage-registry-repo=${value}`]), [
         /--storage-registry-repo: given an address with a user/,
       ])
+    }
+  })
+
+  // expectFaults looks for the password.
+  test('an address for packages with a password or a token: told without them', async () => {
+    for (const value of [`https://${USER}:${PASSWORD}@charts.example`, `https://charts.example/?token=${PASSWORD}`]) {
+      expectFaults(await run([...good, `--chart-url=${value}`]), [/--chart-url: given .*wanted an address/])
     }
   })
 

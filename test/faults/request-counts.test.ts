@@ -1,10 +1,13 @@
 /** What each thing costs the registry, counted on its side. */
 import { describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
 import { digestOf } from '../fakes/fake-chart.ts'
 import { type FakeRegistry, openFakeRegistry } from '../fakes/fake-registry.ts'
 import { always, held, reply, replyOciError } from '../fakes/fault-script.ts'
 import type { Server } from '../stand/server.ts'
+import { openTempDir } from '../stand/temp-dir.ts'
 import { waitFor } from '../stand/wait-for.ts'
+import { requestRaw } from './raw-request.ts'
 import { openServerOver, readIndex, waitForIndex } from './scene.ts'
 
 /** Only readers cause refreshes, and known tags are not looked at again. */
@@ -23,6 +26,17 @@ function withinTwoSeconds<T>(act: () => Promise<T>): Promise<T> {
     return performance.now() - startedAt < 1900 && { result }
   }).then(({ result }) => result)
 }
+
+/** The calls after the first `start` in lexical order, without queries: how many names a page has is not counted here. */
+function countedLines(registry: FakeRegistry, start: number): string[] {
+  return registry
+    .callLines(start)
+    .map((line) => line.replace(/\?.*/, ''))
+    .sort()
+}
+
+/** One listing of the two repositories of these tests. */
+const lists = ['GET /v2/_catalog', 'GET /v2/team/app/tags/list', 'GET /v2/team/web/tags/list']
 
 function addVersions(registry: FakeRegistry, repository: string, count: number): string[] {
   const name = repository.replace(/^.*\//, '')
@@ -66,6 +80,40 @@ describe.concurrent('requests to the registry', () => {
     await waitForIndex(server, files)
   })
 
+  test('nothing new costs the lists and nothing more, in each refresh', async () => {
+    await using registry = await openFakeRegistry()
+    const files = [...addVersions(registry, 'team/app', 4), ...addVersions(registry, 'team/web', 4)]
+    await using server = await openServerOver(registry, { args: onReadOnly })
+    await waitForIndex(server, files)
+    const { headers } = await server.get('/index.yaml')
+    for (let round = 0; round < 2; round++) {
+      await waitForStaleSnapshot(server)
+      const calls = registry.calls.length
+      const index = await server.get('/index.yaml')
+      expect(index.headers.get('etag')).toBe(headers.get('etag'))
+      expect(countedLines(registry, calls)).toEqual(lists)
+    }
+  })
+
+  test('a restart with what the last run left costs the lists and nothing more', async () => {
+    await using dir = await openTempDir()
+    await using registry = await openFakeRegistry()
+    const files = [...addVersions(registry, 'team/app', 4), ...addVersions(registry, 'team/web', 4)]
+    const args = [...onReadOnly, `--cache-dir=${join(dir.path, 'cache')}`]
+    let etag: string | null
+    {
+      await using server = await openServerOver(registry, { args })
+      await waitForIndex(server, files)
+      etag = (await server.get('/index.yaml')).headers.get('etag')
+    }
+    const calls = registry.calls.length
+    await using server = await openServerOver(registry, { args })
+    await waitFor('the first refresh', async () => registry.calls.length > calls && (await server.readyz()).refresh.ok)
+    expect((await server.get('/index.yaml')).headers.get('etag')).toBe(etag)
+    // That it is a registry is asked at most once more.
+    expect(countedLines(registry, calls).filter((line) => line !== 'GET /v2/')).toEqual(lists)
+  })
+
   test('one new tag costs one round of listing and two more', async () => {
     await using registry = await openFakeRegistry()
     const files = [...addVersions(registry, 'team/app', 4), ...addVersions(registry, 'team/web', 4)]
@@ -75,19 +123,8 @@ describe.concurrent('requests to the registry', () => {
     const calls = registry.calls.length
     const added = registry.addChart({ repository: 'team/app', name: 'app', version: '2.0.0' })
     expect((await readIndex(server)).sort()).toEqual([...files, added.fileName].sort())
-    expect(
-      registry
-        .callLines(calls)
-        .map((line) => line.replace(/\?.*/, ''))
-        .sort(),
-    ).toEqual(
-      [
-        'GET /v2/_catalog',
-        'GET /v2/team/app/tags/list',
-        'GET /v2/team/web/tags/list',
-        'GET /v2/team/app/manifests/2.0.0',
-        `GET /v2/team/app/blobs/${added.configDigest}`,
-      ].sort(),
+    expect(countedLines(registry, calls)).toEqual(
+      [...lists, 'GET /v2/team/app/manifests/2.0.0', `GET /v2/team/app/blobs/${added.configDigest}`].sort(),
     )
   })
 
@@ -133,6 +170,29 @@ describe.concurrent('requests to the registry', () => {
     )
   })
 
+  test('a moved tag is seen within the interval, at one HEAD of each tag in each', async () => {
+    await using registry = await openFakeRegistry()
+    const [first = '', ...others] = addVersions(registry, 'team/app', 5)
+    const intervalMs = 3000
+    await using server = await openServerOver(registry, {
+      args: ['--refresh-interval=200ms', `--revalidate-interval=${intervalMs}ms`],
+    })
+    await waitForIndex(server, [first, ...others])
+    const heads = () => registry.calls.filter(({ method, path }) => method === 'HEAD' && path.endsWith('/1.0.0'))
+    await waitFor('the first look at the tag', () => heads().length > 0)
+    const moved = registry.addChart({ repository: 'team/app', tag: '1.0.0', name: 'app', version: '9.0.0' })
+    const movedAt = performance.now()
+    await waitForIndex(server, [...others, moved.fileName])
+    const seenAfterMs = performance.now() - movedAt
+    // The rest is for the refresh that finds it, on a machine that has other things to do.
+    expect(seenAfterMs).toBeLessThan(2 * intervalMs)
+    const all = registry.calls.filter(({ method }) => method === 'HEAD')
+    const seconds = ((all.at(-1)?.at ?? 0) - (all[0]?.at ?? 0)) / 1000
+    // A tag may be looked at late, and then once more at its moment.
+    expect(all.length).toBeLessThanOrEqual(5 * (Math.ceil((seconds * 1000) / intervalMs) + 1))
+    expect(registry.count('GET', /\/manifests\/1\.0\.0$/)).toBe(2)
+  })
+
   test('one tag that cannot be read does not make the others be asked for more often', async () => {
     await using registry = await openFakeRegistry()
     const files = addVersions(registry, 'team/app', 3)
@@ -146,7 +206,8 @@ describe.concurrent('requests to the registry', () => {
     registry.addChart({ repository: 'team/app', name: 'app', version: '9.0.0' })
     const checks = () => registry.calls.filter(({ method, path }) => method === 'HEAD' && path.endsWith('/1.0.0'))
     const [first, , third] = await waitFor('three checks of a tag', () => checks().length >= 3 && checks())
-    expect((third?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThan(3000)
+    // Two intervals, less what the first was late; not two refreshes.
+    expect((third?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThan(2000)
   })
 
   test.each([
@@ -184,6 +245,60 @@ describe.concurrent('requests to the registry', () => {
     expect(lines.filter((line) => /(manifests|blobs)/.test(line))).toHaveLength(2)
     // One every two seconds is what readers may cause; on a machine that is not busy all of this is one.
     expect(lines.filter((line) => line.includes('/_catalog')).length).toBeLessThanOrEqual(1 + Math.floor(seconds / 2))
+  })
+
+  test('1,000 index requests at once start one refresh', async () => {
+    await using registry = await openFakeRegistry()
+    const files = [...addVersions(registry, 'team/app', 3), ...addVersions(registry, 'team/web', 3)]
+    await using server = await openServerOver(registry, { args: onReadOnly })
+    await waitForIndex(server, files)
+    const { host } = new URL(server.url)
+    for (let minor = 0; ; minor++) {
+      await waitForStaleSnapshot(server)
+      const calls = registry.calls.length
+      const added = registry.addChart({ repository: 'team/app', name: 'app', version: `2.${minor}.0` })
+      const { promise: released, resolve: release } = Promise.withResolvers<void>()
+      registry.script({ path: /_catalog/ }, held(released))
+      const startedAt = performance.now()
+      // Over connections of their own: fetch would let no more than 256 of them go at a time.
+      const answers = Promise.all(Array.from({ length: 1000 }, () => requestRaw(host, '/index.yaml')))
+      await waitFor('the listing', () => registry.calls.length > calls)
+      // Connections are answered as they come, so what came before this one is waiting by now.
+      await requestRaw(host, '/health')
+      release()
+      for (const { status, body } of await answers) {
+        expect(status).toBe(200)
+        expect(body).toContain(`charts/${added.fileName}`)
+      }
+      // A reader that came two seconds after the listing began is owed another one: then this says nothing.
+      if (performance.now() - startedAt > 1900 && minor < 5) continue
+      expect(countedLines(registry, calls)).toEqual(
+        [...lists, `GET /v2/team/app/manifests/2.${minor}.0`, `GET /v2/team/app/blobs/${added.configDigest}`].sort(),
+      )
+      return
+    }
+  })
+
+  test('429 with Retry-After makes a crawl wait, and it ends with everything', async () => {
+    await using registry = await openFakeRegistry()
+    const repositories = Array.from({ length: 6 }, (_, i) => `team/app-${i}`)
+    const files = repositories.flatMap((repository) => addVersions(registry, repository, 20))
+    const refused = replyOciError(429, 'TOOMANYREQUESTS', { 'retry-after': '2' })
+    const script = registry.script({ path: /\/manifests\// }, ...Array.from({ length: 3 }, () => refused))
+    await using server = await openServerOver(registry, { args: onReadOnly })
+    await waitForIndex(server, files)
+    expect(script.used()).toBe(3)
+    expect((await server.readyz()).refresh).toEqual({ ok: true, error: null, problems: [] })
+    expect(server.logLines().filter(({ level }) => level === 'warn')).toEqual([])
+    // Each manifest and config once, but for those that were refused; and none of the others for as long as was asked.
+    expect(registry.count('GET', /\/manifests\//)).toBe(files.length + 3)
+    expect(registry.count('GET', /\/blobs\//)).toBe(files.length)
+    const times = registry.calls.map(({ at }) => at)
+    const rests = times.slice(1).map((at, i) => at - (times[i] ?? 0))
+    const longest = Math.max(...rests)
+    expect(longest).toBeGreaterThan(1500)
+    // Had only those that were refused waited, all the others would have come before that rest.
+    expect(rests.indexOf(longest)).toBeLessThan(files.length / 2)
   })
 
   test('100 concurrent GETs of one uncached chart make one blob request', async () => {

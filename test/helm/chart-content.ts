@@ -1,6 +1,12 @@
 /** Manifests, configs and records of charts, made in memory for tests. */
-import { type ChartRecord, type ManifestRecord, makeChartRecord } from '../../src/helm/chart-record.ts'
-import { digestBytes } from '../../src/oci/digest.ts'
+import {
+  type ChartRecord,
+  type MadeChart,
+  type ManifestRecord,
+  makeChartRecord,
+  type SkippedRecord,
+} from '../../src/helm/chart-record.ts'
+import { type Digest, digestBytes } from '../../src/oci/digest.ts'
 import type { Descriptor, ImageManifest } from '../../src/oci/manifest.ts'
 import { mediaTypes } from '../../src/oci/media-types.ts'
 
@@ -24,25 +30,53 @@ export function chartManifest(
   return { kind: 'image', config, layers, annotations: new Map(Object.entries(annotations)) }
 }
 
-/** What becomes of a manifest and the config `config` says; `dropped` gets what was left out. */
-export function readRecord(
-  config: unknown,
-  { manifest = chartManifest(), dropped = [] }: { manifest?: ImageManifest; dropped?: string[] } = {},
-): ManifestRecord {
-  return makeChartRecord(manifest, Buffer.from(JSON.stringify(config)), (paths) => dropped.push(...paths))
+/** A digest for `manifest`: another one whenever its layers or annotations differ. */
+function digestOf(manifest: ImageManifest): Digest {
+  return digestBytes(Buffer.from(JSON.stringify([manifest.layers, [...manifest.annotations]])))
 }
 
-/** A record that must be a chart's, with nothing left out. */
-export function chartRecord(
-  metadata: { readonly name: string; readonly version: string } & Readonly<Record<string, unknown>>,
-  created?: string,
-): ChartRecord {
+interface ReadOptions {
+  readonly manifest?: ImageManifest
+  /** Gets the paths of what was left out. */
+  readonly dropped?: string[]
+}
+
+/** What becomes of a manifest and the config `config` says: a record and its entry, or why it is no chart. */
+export function readChart(
+  config: unknown,
+  { manifest = chartManifest(), dropped = [] }: ReadOptions = {},
+): MadeChart | SkippedRecord {
+  const bytes = Buffer.from(JSON.stringify(config))
+  return makeChartRecord({ digest: digestOf(manifest), manifest }, bytes, (paths) => dropped.push(...paths))
+}
+
+/** The record alone. */
+export function readRecord(config: unknown, options: ReadOptions = {}): ManifestRecord {
+  const read = readChart(config, options)
+  return 'record' in read ? read.record : read
+}
+
+/** The record and the entry of what must be a chart; @throws with the reason when it is none. */
+export function madeChart(config: unknown, options: ReadOptions = {}): MadeChart {
+  const read = readChart(config, options)
+  if ('record' in read) return read
+  throw new Error(`This is no chart: ${read.reason}`)
+}
+
+export type Metadata = { readonly name: string; readonly version: string } & Readonly<Record<string, unknown>>
+
+/** The record and the entry of a chart, with nothing left out. */
+export function chartOf(metadata: Metadata, created?: string): MadeChart {
   const annotations: Record<string, string> = {}
   if (created !== undefined) annotations['org.opencontainers.image.created'] = created
   const dropped: string[] = []
   const manifest = chartManifest(`${metadata.name} ${metadata.version}`, annotations)
-  const record = readRecord(metadata, { manifest, dropped })
-  if (record.kind !== 'chart') throw new Error(`The metadata of ${metadata.name} is no chart's: ${record.reason}`)
+  const made = madeChart(metadata, { manifest, dropped })
   if (dropped.length > 0) throw new Error(`Of the metadata of ${metadata.name} was left out: ${dropped.join(' ')}`)
-  return record
+  return made
+}
+
+/** Its record alone. */
+export function chartRecord(metadata: Metadata, created?: string): ChartRecord {
+  return chartOf(metadata, created).record
 }

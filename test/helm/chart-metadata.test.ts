@@ -3,7 +3,7 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { cleanMetadata, isChartName } from '../../src/helm/chart-metadata.ts'
 import { limits } from '../../src/limits.ts'
-import { awkwardJson, awkwardText } from './awkward-text.ts'
+import { awkwardJson, awkwardMap, awkwardText } from './awkward-text.ts'
 
 const least = { name: 'demo', version: '1.2.3' }
 
@@ -153,6 +153,42 @@ describe('cleanMetadata', () => {
     expect(dropped).toEqual(['/dependencies/0/import-values/2', '/dependencies/0/import-values/3'])
   })
 
+  test('drops annotations with keys that are too long for a reader, and names them', () => {
+    const longest = 'k'.repeat(limits.maxKeyBytes)
+    const annotations = { a: 'x', [longest]: 'y', [`${longest}k`]: 'z', ['\u2028'.repeat(200)]: 'z', b: 'x' }
+    const { metadata, dropped } = clean({ ...least, annotations })
+    expect(metadata['annotations']).toEqual({ a: 'x', [longest]: 'y', b: 'x' })
+    expect(dropped).toEqual([`/annotations/${longest}k`, `/annotations/${'\u2028'.repeat(200)}`])
+  })
+
+  test('leaves annotations out altogether when no key is left', () => {
+    const { metadata, dropped } = clean({ ...least, annotations: { ['k'.repeat(901)]: 'x' } })
+    expect(metadata).toEqual(least)
+    expect(dropped).toEqual([`/annotations/${'k'.repeat(901)}`])
+  })
+
+  test('drops a free value with a key that is too long anywhere in it, and keeps the others', () => {
+    const long = { ['k'.repeat(limits.maxKeyBytes + 1)]: 1 }
+    const values = [long, { a: 'x' }, [{ a: [long] }], { ['k'.repeat(limits.maxKeyBytes)]: 1 }, { a: { b: long } }]
+    const { metadata, dropped } = clean({ ...least, dependencies: [{ name: 'sub', 'import-values': values }] })
+    expect(metadata['dependencies']).toEqual([{ name: 'sub', 'import-values': [values[1], values[3]] }])
+    expect(dropped).toEqual([0, 2, 4].map((i) => `/dependencies/0/import-values/${i}`))
+  })
+
+  test('keeps each annotation or names it', () => {
+    fc.assert(
+      fc.property(awkwardMap(awkwardText(), { key: awkwardText() }), (annotations) => {
+        const { metadata, dropped } = clean({ ...least, annotations })
+        const kept = new Set(Object.keys(metadata['annotations'] ?? {}))
+        const keys = Object.keys(annotations)
+        const lost = keys.filter((key) => !kept.has(key.toWellFormed()))
+        expect(lost.map((key) => `/annotations/${key}`)).toEqual([...dropped])
+        for (const key of lost) expect(Buffer.byteLength(JSON.stringify(key.toWellFormed()))).toBeGreaterThan(600)
+      }),
+      { numRuns: 300 },
+    )
+  })
+
   test('takes a free value that is as wide as a config can be', () => {
     const wide = Array.from({ length: limits.maxConfigBytes / 2 }, () => 0)
     const { dropped } = clean({ ...least, dependencies: [{ name: 'sub', 'import-values': [wide] }] })
@@ -178,7 +214,7 @@ describe('cleanMetadata', () => {
 
   test('never throws, and cleans the same again without dropping anything', () => {
     const known = fc.constantFrom(...Object.keys(everything))
-    const fields = fc.array(fc.tuple(fc.oneof(known, awkwardText()), awkwardJson()))
+    const fields = fc.array(fc.tuple(fc.oneof(known, awkwardText()), awkwardJson({ key: awkwardText() })))
     fc.assert(
       fc.property(fields, (all) => {
         const config = Object.fromEntries([...all, ...Object.entries(least)])

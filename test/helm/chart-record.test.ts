@@ -3,10 +3,10 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { findChartLayers, makeChartRecord, tryParseCreated } from '../../src/helm/chart-record.ts'
 import { limits } from '../../src/limits.ts'
-import { digestHex } from '../../src/oci/digest.ts'
+import { digestBytes, digestHex } from '../../src/oci/digest.ts'
 import type { Descriptor } from '../../src/oci/manifest.ts'
 import { mediaTypes } from '../../src/oci/media-types.ts'
-import { chartManifest, chartRecord, describeContent, readRecord } from './chart-content.ts'
+import { chartManifest, chartRecord, describeContent, madeChart, readRecord } from './chart-content.ts'
 import { readYaml, toPairs } from './yaml-reader.ts'
 
 const chart = describeContent(mediaTypes.helmChart, 'chart')
@@ -67,21 +67,23 @@ describe('findChartLayers', () => {
 })
 
 describe('makeChartRecord', () => {
+  const demo = { digest: digestBytes(Buffer.from('demo')), manifest: chartManifest() }
+
   test('keeps name, version, time, layers and the entry', () => {
     const manifest = chartManifest('', { 'org.opencontainers.image.created': '2026-03-01T13:00:00.000+01:00' }, [
       provenance,
       chart,
     ])
-    const record = readRecord({ name: 'demo', version: '1.2.3+b', description: 'yes' }, { manifest })
-    expect(record).toMatchObject({
+    const { record, entry } = madeChart({ name: 'demo', version: '1.2.3+b', description: 'yes' }, { manifest })
+    expect(record).toEqual({
       kind: 'chart',
       name: 'demo',
       version: '1.2.3+b',
       created: '2026-03-01T12:00:00Z',
       chart: layer(chart),
       provenance: layer(provenance),
+      manifest: expect.stringMatching(/^sha256:/),
     })
-    const entry = record.kind === 'chart' ? readYaml(record.entry, '1.1') : undefined
     const wanted = {
       name: 'demo',
       version: '1.2.3+b',
@@ -89,14 +91,22 @@ describe('makeChartRecord', () => {
       created: '2026-03-01T12:00:00Z',
       digest: digestHex(chart.digest),
     }
-    expect(entry).toEqual(toPairs([wanted]))
+    expect(readYaml(entry.yaml, '1.1')).toEqual(toPairs([wanted]))
+    expect(JSON.parse(`${entry.json}}`)).toEqual(wanted)
+  })
+
+  test('knows the manifest it was made of', () => {
+    const digest = digestBytes(Buffer.from('a manifest'))
+    const config = Buffer.from('{"name":"demo","version":"1.2.3"}')
+    const made = makeChartRecord({ digest, manifest: chartManifest() }, config, () => undefined)
+    expect(made).toMatchObject({ record: { manifest: digest } })
   })
 
   test('gives a chart whose layer has a sha512 digest no digest: Helm 4 fails on it', () => {
     const manifest = chartManifest('', {}, [describeContent(mediaTypes.helmChart, 'chart', 'sha512')])
-    const record = readRecord({ name: 'demo', version: '1.2.3' }, { manifest })
+    const { record, entry } = madeChart({ name: 'demo', version: '1.2.3' }, { manifest })
     expect(record).toMatchObject({ kind: 'chart', chart: { digest: expect.stringMatching(/^sha512:/) } })
-    expect(record.kind === 'chart' && record.entry).not.toContain('digest')
+    expect(entry.yaml + entry.json).not.toContain('digest')
   })
 
   test('tells of what was left out, and does not when nothing was', () => {
@@ -109,7 +119,7 @@ describe('makeChartRecord', () => {
   test.each(['', 'name: demo', '{', '[', '{"name":"demo","version":"1.2.3"}x'])(
     'skips the config %j, which is no JSON',
     (config) => {
-      expect(makeChartRecord(chartManifest(), Buffer.from(config), () => undefined)).toEqual({
+      expect(makeChartRecord(demo, Buffer.from(config), () => undefined)).toEqual({
         kind: 'skipped',
         reason: 'its config is no JSON',
       })
@@ -118,7 +128,7 @@ describe('makeChartRecord', () => {
 
   test('skips a config that is no UTF-8', () => {
     const config = Buffer.from('{"name":"d\xe9mo","version":"1.2.3"}', 'latin1')
-    expect(makeChartRecord(chartManifest(), config, () => undefined)).toEqual({
+    expect(makeChartRecord(demo, config, () => undefined)).toEqual({
       kind: 'skipped',
       reason: 'its config is no JSON',
     })

@@ -1,13 +1,15 @@
-/** The index as a whole: read back by both kinds of YAML readers, the same bytes whatever the order of its input. */
+/** The index as a whole: YAML and JSON say the same, to readers of JSON and of both kinds of YAML. */
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import type { ChartRecord } from '../../src/helm/chart-record.ts'
-import { renderIndex, sortVersions } from '../../src/helm/index-document.ts'
+import { parse as parseYaml } from 'yaml'
+import type { MadeChart } from '../../src/helm/chart-record.ts'
+import { type ChartParts, findNewestCreation, renderChart } from '../../src/helm/index-document.ts'
 import { digestHex } from '../../src/oci/digest.ts'
 import { mediaTypes } from '../../src/oci/media-types.ts'
 import { toDigest } from '../oci/to-digest.ts'
 import { awkwardJson, awkwardMap, awkwardText } from './awkward-text.ts'
-import { chartManifest, chartRecord, describeContent, readRecord } from './chart-content.ts'
+import { chartManifest, chartOf, describeContent, madeChart } from './chart-content.ts'
+import { chartParts, INDEX_FORMATS, indexText, planIndex, renderIndex } from './index-text.ts'
 import { readYaml, toPairs, YAML_VERSIONS } from './yaml-reader.ts'
 
 const created = 'org.opencontainers.image.created'
@@ -77,160 +79,221 @@ function withoutEmpty(value: unknown, path: string): unknown {
   return kept.length === 0 ? undefined : Object.fromEntries(kept)
 }
 
-function indexText(records: Iterable<ChartRecord>): Promise<string> {
-  return renderIndex(records).body.text()
+/** What three kinds of readers make of an index, under the names of the reader and the form. */
+function readBack(yaml: string, json: string): Record<string, unknown> {
+  const seen = YAML_VERSIONS.flatMap((version) => [
+    [`YAML ${version}`, readYaml(yaml, version)],
+    [`JSON as YAML ${version}`, readYaml(json, version)],
+  ])
+  return Object.fromEntries([...seen, ['JSON', toPairs(JSON.parse(json))]])
 }
 
-describe('renderIndex', () => {
-  test.each([...YAML_VERSIONS])(
-    'is read back equal by YAML %s, every string as a string, whatever the metadata',
-    async (yaml) => {
-      await fc.assert(
-        fc.asyncProperty(fc.uniqueArray(metadata, { maxLength: 3, selector: ({ name }) => name }), async (charts) => {
-          const entries: Record<string, unknown> = Object.create(null)
-          const records = charts.map((chart) => {
-            const manifest = chartManifest(JSON.stringify(chart), { [created]: '2026-03-01T12:00:00Z' })
-            const dropped: string[] = []
-            const record = readRecord(chart, { manifest, dropped })
-            if (record.kind !== 'chart') throw new Error(record.reason)
-            expect(dropped).toEqual([])
-            const file = encodeURIComponent(`${record.name}-${record.version}.tgz`).replaceAll('%2B', '+')
-            entries[chart.name] = [
-              {
-                ...(withoutEmpty(chart, '') as object),
-                created: '2026-03-01T12:00:00Z',
-                digest: digestHex(record.chart.digest),
-                urls: [`charts/${file}`],
-              },
-            ]
-            return record
-          })
-          expect(readYaml(await indexText(records), yaml)).toEqual(
-            toPairs({
-              apiVersion: 'v1',
-              entries,
-              ...(charts.length > 0 && { generated: '2026-03-01T12:00:00Z' }),
-              serverInfo: { contextPath: '' },
-            }),
-          )
-        }),
-        { numRuns: 200 },
-      )
-    },
-  )
-
-  test('has the same bytes and entity tag under any permutation of its input', () => {
-    const stamp = fc.constantFrom(undefined, '2026-03-01T12:00:00Z', '2026-03-01T12:00:00.500Z', '1969-01-01T00:00:00Z')
-    const versions = fc.constantFrom('1.0.0', 'v1.0.0', '1', '1.0', '1.0.0+a', '1.0.0+b', '1.0.0-rc.1', '2.0.0')
-    const chart = fc.record({ name: fc.constantFrom('a', 'B', 'é', '__proto__', 'yes'), version: versions, stamp })
-    const charts = fc.uniqueArray(chart, { selector: (each) => `${each.name} ${each.version}` })
-    const permuted = charts.chain((all) =>
-      fc.tuple(fc.constant(all), fc.shuffledSubarray(all, { minLength: all.length })),
-    )
-    return fc.assert(
-      fc.asyncProperty(permuted, async (orders) => {
-        const [first, second] = orders.map((order) =>
-          renderIndex(order.map(({ stamp, ...each }) => chartRecord(each, stamp))),
-        )
-        expect(await second?.body.text()).toBe((await first?.body.text()) ?? '')
-        expect(second?.etag).toBe(first?.etag ?? '')
+describe('the index', () => {
+  test('is read back equal in both forms by every reader, each string as a string, whatever the metadata', () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(metadata, { maxLength: 3, selector: ({ name }) => name }), (charts) => {
+        const entries: Record<string, unknown> = Object.create(null)
+        const made = charts.map((chart) => {
+          const manifest = chartManifest(JSON.stringify(chart), { [created]: '2026-03-01T12:00:00Z' })
+          const dropped: string[] = []
+          const { record, entry } = madeChart(chart, { manifest, dropped })
+          expect(dropped).toEqual([])
+          const file = encodeURIComponent(`${record.name}-${record.version}.tgz`).replaceAll('%2B', '+')
+          entries[chart.name] = [
+            {
+              ...(withoutEmpty(chart, '') as object),
+              created: '2026-03-01T12:00:00Z',
+              digest: digestHex(record.chart.digest),
+              urls: [`charts/${file}`],
+            },
+          ]
+          return { record, entry }
+        })
+        const wanted = toPairs({
+          apiVersion: 'v1',
+          entries,
+          ...(charts.length > 0 && { generated: '2026-03-01T12:00:00Z' }),
+          serverInfo: { contextPath: '' },
+        })
+        for (const [reader, seen] of Object.entries(readBack(indexText('yaml', made), indexText('json', made)))) {
+          expect({ reader, seen }).toEqual({ reader, seen: wanted })
+        }
       }),
-      { numRuns: 100 },
+      { numRuns: 200 },
     )
   })
 
-  test('lists charts by name and versions newest first, and counts both', async () => {
-    const versions = ['1.0.0', '10.0.0', '2.0.0-rc.1', '2.0.0', 'v2.1', '1.0.0-alpha']
-    const records = [
-      ...versions.map((each) => chartRecord({ name: 'b', version: each })),
-      chartRecord({ name: 'a', version: '0.1.0' }),
-    ]
-    const index = renderIndex(records)
-    const lines = (await index.body.text()).match(/^ {2}\S+:$|^ {6}version: .*$/gm) ?? []
-    expect(lines.map((line) => line.trim().replaceAll('"', ''))).toEqual([
-      'a:',
-      'version: 0.1.0',
-      'b:',
-      'version: 10.0.0',
-      'version: v2.1',
-      'version: 2.0.0',
-      'version: 2.0.0-rc.1',
-      'version: 1.0.0',
-      'version: 1.0.0-alpha',
-    ])
-    expect(index).toMatchObject({ charts: 2, versions: 7 })
+  test('is the same in both forms where keys are too long: each is left out of both', () => {
+    const anyKeys = fc.record({
+      annotations: awkwardMap(awkwardText(), { key: awkwardText() }),
+      values: fc.array(awkwardJson({ key: awkwardText() }), { maxLength: 3 }),
+    })
+    fc.assert(
+      fc.property(anyKeys, ({ annotations, values }) => {
+        const dependencies = [{ name: 'd', 'import-values': values }]
+        const made = [madeChart({ name: 'a', version: '1.0.0', annotations, dependencies })]
+        const { JSON: wanted, ...others } = readBack(indexText('yaml', made), indexText('json', made))
+        for (const [reader, seen] of Object.entries(others)) expect({ reader, seen }).toEqual({ reader, seen: wanted })
+      }),
+      { numRuns: 200 },
+    )
   })
 
-  test('has the hash of its bytes, in quotes, as entity tag', async () => {
-    const { body, etag } = renderIndex([chartRecord({ name: 'a', version: '1.0.0' })])
-    expect(etag).toBe(`"${Bun.CryptoHasher.hash('sha256', await body.bytes(), 'hex')}"`)
+  test.each(INDEX_FORMATS)('as %s gives one piece for each version, beginning on a line of its own', (format) => {
+    const versions = ['1.0.0', '2.0.0', '3.0.0']
+    const made = ['a', 'b'].flatMap((name) => versions.map((version) => chartOf({ name, version })))
+    const pieces = [...renderIndex(format, planIndex(made), chartParts(format, made))]
+    const urls = pieces.map((piece): string[] => piece.match(/charts\/[^"\n]+/g) ?? []).filter((all) => all.length > 0)
+    expect(urls).toEqual(
+      ['a', 'b'].flatMap((name) => versions.toReversed().map((each) => [`charts/${name}-${each}.tgz`])),
+    )
+    for (const each of made) expect(pieces.filter((piece) => piece.includes(each.entry[format]))).toHaveLength(1)
+    const text = pieces.join('')
+    for (const each of made) expect(text).toContain(`\n${each.entry[format]}`)
   })
 
-  test('says the newest creation as the time it was generated, and none when there is none', async () => {
-    const of = (name: string, stamp?: string) => chartRecord({ name, version: '1.0.0' }, stamp)
+  test.each(INDEX_FORMATS)('as %s keeps the order it is given, of charts and of versions', (format) => {
+    const versions = ['1.0.0', '10.0.0', '2.0.0-rc.1', 'v2.1']
+    const made = ['a', 'B', 'c'].flatMap((name) => versions.map((version) => chartOf({ name, version })))
+    const given = planIndex(made)
+      .toReversed()
+      .map(({ name, versions: all }) => ({ name, versions: all.toReversed() }))
+    const text = [...renderIndex(format, given, chartParts(format, made))].join('')
+    const seen = [...text.matchAll(/"?name"?: ?"?(\w+)"?,?\s*"?version"?: ?"?([\w.-]+)/g)].map(([, ...each]) => each)
+    expect(seen).toEqual(given.flatMap(({ name, versions: all }) => all.map(({ record }) => [name, record.version])))
+    expect(seen).toHaveLength(12)
+  })
+
+  test.each(INDEX_FORMATS)('as %s reads the entries of many versions some at a time, each once', (format) => {
+    const made = Array.from({ length: 130 }, (_, i) => chartOf({ name: 'many', version: `1.0.${i}` }))
+    made.push(chartOf({ name: 'one', version: '1.0.0' }))
+    const { readEntries, urlOf } = chartParts(format, made)
+    const asked: string[][] = []
+    const parts: ChartParts<MadeChart> = {
+      urlOf,
+      readEntries: (records) => {
+        asked.push(records.map(({ name, version: each }) => `${name} ${each}`))
+        return readEntries(records)
+      },
+    }
+    const text = [...renderIndex(format, planIndex(made), parts)].join('')
+    const wanted = planIndex(made).flatMap(({ versions }) => versions.map((each) => each.record))
+    expect(asked.flat()).toEqual(wanted.map(({ name, version: each }) => `${name} ${each}`))
+    expect(asked.length).toBeLessThan(10)
+    expect(Math.max(...asked.map((some) => some.length))).toBeLessThanOrEqual(100)
+    const index = format === 'json' ? JSON.parse(text) : parseYaml(text)
+    expect(index.entries.many.map((each: { version: string }) => each.version)).toEqual(
+      Array.from({ length: 130 }, (_, i) => `1.0.${129 - i}`),
+    )
+    expect(index.entries.one).toHaveLength(1)
+  })
+
+  test.each(INDEX_FORMATS)('as %s reads entries when their turn comes, not all of them before', (format) => {
+    const made = Array.from({ length: 130 }, (_, i) => chartOf({ name: 'many', version: `1.0.${i}` }))
+    const { readEntries, urlOf } = chartParts(format, made)
+    let read = 0
+    const counted: ChartParts<MadeChart> = {
+      urlOf,
+      readEntries: (records) => {
+        read += records.length
+        return readEntries(records)
+      },
+    }
+    let written = 0
+    for (const chart of planIndex(made)) {
+      for (const piece of renderChart(format, chart, counted)) {
+        written += piece.includes('charts/many-') ? 1 : 0
+        expect(read - written).toBeLessThanOrEqual(100)
+      }
+    }
+    expect([read, written]).toEqual([130, 130])
+  })
+
+  test.each(INDEX_FORMATS)('as %s has each chart as it is alone, whatever stands beside it', (format) => {
+    const made = ['a', 'b', 'c'].map((name) => chartOf({ name, version: '1.0.0' }, '2026-03-01T12:00:00Z'))
+    const text = indexText(format, made)
+    for (const chart of planIndex(made)) {
+      expect(text).toContain([...renderChart(format, chart, chartParts(format, made))].join(''))
+    }
+    expect(indexText(format, made.toReversed())).toBe(text)
+  })
+
+  test.each(INDEX_FORMATS)('as %s ends with the error when an entry is not there or cannot be read', (format) => {
+    const made = [chartOf({ name: 'a', version: '1.0.0' }), chartOf({ name: 'b', version: '1.0.0' })]
+    const { urlOf } = chartParts(format, made)
+    const lost = chartParts(format, made.slice(0, 1)).readEntries
+    expect(() => [...renderIndex(format, planIndex(made), { readEntries: lost, urlOf })]).toThrow(
+      `There is no entry of ${made[1]?.record.manifest}`,
+    )
+    const error = new Error('no such table')
+    const broken = () => {
+      throw error
+    }
+    expect(() => [...renderIndex(format, planIndex(made), { readEntries: broken, urlOf })]).toThrow(error)
+  })
+
+  test('gives one entry to two versions that are made of the same manifest', () => {
+    const chart = chartOf({ name: 'a', version: '1.0.0' })
+    const twice = [{ name: 'a', versions: [chart, chart] }]
+    for (const format of INDEX_FORMATS) {
+      const text = [...renderIndex(format, twice, chartParts(format, [chart]))].join('')
+      expect(text.match(/charts\/a-1\.0\.0\.tgz/g)).toHaveLength(2)
+    }
+  })
+
+  test('says the newest creation as the time it was generated, and none when there is none', () => {
+    const of = (name: string, stamp?: string) => chartOf({ name, version: '1.0.0' }, stamp)
     const dated = [
       of('a', '2026-01-02T00:00:00+01:00'),
       of('b', '2026-01-01T23:30:00Z'),
       of('c', '2025-12-31T23:00:00Z'),
       of('d'),
     ]
-    expect(await indexText(dated)).toContain('\ngenerated: "2026-01-01T23:30:00Z"\n')
-    expect(await indexText([of('a', '2026-01-01T00:00:00.25Z'), of('b', '2026-01-01T00:00:00Z')])).toContain(
-      '\ngenerated: "2026-01-01T00:00:00.250Z"\n',
-    )
-    expect(await indexText([of('d')])).not.toContain('generated')
+    const fractions = [of('a', '2026-01-01T00:00:00.25Z'), of('b', '2026-01-01T00:00:00Z')]
+    expect(indexText('yaml', dated)).toContain('\ngenerated: "2026-01-01T23:30:00Z"\n')
+    expect(indexText('json', dated)).toContain('\n"generated":"2026-01-01T23:30:00Z",')
+    expect(indexText('yaml', fractions)).toContain('\ngenerated: "2026-01-01T00:00:00.250Z"\n')
+    expect(indexText('json', fractions)).toContain('"generated":"2026-01-01T00:00:00.250Z"')
+    for (const format of INDEX_FORMATS) expect(indexText(format, [of('d')])).not.toContain('generated')
   })
 
-  test('of nothing is an empty index that Helm takes', async () => {
-    const index = renderIndex([])
-    expect(await index.body.text()).toBe('apiVersion: v1\nentries: {}\nserverInfo:\n  contextPath: ""\n')
-    expect(index).toMatchObject({ charts: 0, versions: 0 })
+  test('of nothing is an empty index', () => {
+    expect(indexText('yaml', [])).toBe('apiVersion: v1\nentries: {}\nserverInfo:\n  contextPath: ""\n')
+    expect(JSON.parse(indexText('json', []))).toEqual({
+      apiVersion: 'v1',
+      entries: {},
+      serverInfo: { contextPath: '' },
+    })
   })
 
-  test('quotes a digest of digits alone', async () => {
+  test('quotes a digest of digits alone', () => {
     for (const hex of ['0'.repeat(64), `1e${'5'.repeat(62)}`, '1234567890'.repeat(7).slice(0, 64)]) {
       const layer = { ...describeContent(mediaTypes.helmChart, 'x'), digest: toDigest(`sha256:${hex}`) }
-      const record = readRecord({ name: 'a', version: '1.0.0' }, { manifest: chartManifest('x', {}, [layer]) })
-      if (record.kind !== 'chart') throw new Error(record.reason)
-      for (const yaml of YAML_VERSIONS) {
-        const index = readYaml(await indexText([record]), yaml)
-        expect(JSON.stringify(index)).toContain(`{"key":"digest","value":"${hex}"}`)
+      const made = [madeChart({ name: 'a', version: '1.0.0' }, { manifest: chartManifest('x', {}, [layer]) })]
+      for (const seen of Object.values(readBack(indexText('yaml', made), indexText('json', made)))) {
+        expect(JSON.stringify(seen)).toContain(`{"key":"digest","value":"${hex}"}`)
       }
     }
   })
 
-  test('writes no key twice where two keys differ only in what cannot be written', async () => {
+  test('writes no key twice where two keys differ only in what cannot be written', () => {
     const halves = { '\ud800': 'a', '\ud801': 'b', '\ufffd': 'c' }
     const deep = { dependencies: [{ name: 'x', 'import-values': [halves, [halves]] }] }
     for (const rest of [{ annotations: halves }, deep]) {
-      const record = readRecord({ name: 'a', version: '1.0.0', ...rest })
-      if (record.kind !== 'chart') throw new Error(record.reason)
-      const text = await indexText([record, chartRecord({ name: 'b', version: '1.0.0' })])
-      for (const yaml of YAML_VERSIONS) expect(() => readYaml(text, yaml)).not.toThrow()
+      const made = [madeChart({ name: 'a', version: '1.0.0', ...rest }), chartOf({ name: 'b', version: '1.0.0' })]
+      for (const format of INDEX_FORMATS) {
+        for (const yaml of YAML_VERSIONS) expect(() => readYaml(indexText(format, made), yaml)).not.toThrow()
+      }
     }
   })
 })
 
-describe('sortVersions', () => {
-  const sorted = (...all: readonly (readonly [string, string?])[]) =>
-    sortVersions(all.map(([each, stamp]) => chartRecord({ name: 'a', version: each }, stamp))).map(
-      (record) => record.version,
-    )
-
-  test('puts equal versions newest first, those without a creation last, then by their text', () => {
-    const old = '2026-01-01T00:00:00Z'
-    const late = '2026-01-02T00:00:00Z'
-    expect(sorted(['1.0.0+c'], ['1.0.0+a', old], ['1.0.0+b', late], ['1.0.0+d'])).toEqual([
-      '1.0.0+b',
-      '1.0.0+a',
-      '1.0.0+d',
-      '1.0.0+c',
-    ])
-    expect(sorted(['1.0'], ['v1.0.0'], ['1'], ['1.0.0'])).toEqual(['v1.0.0', '1.0.0', '1.0', '1'])
-  })
-
-  test('does not take a record whose version is none', () => {
-    const record = { ...chartRecord({ name: 'a', version: '1.0.0' }), version: 'latest' }
-    expect(() => sortVersions([record])).toThrow('A record of a has the version latest')
-  })
+test('findNewestCreation looks at every version, and compares times, not texts', () => {
+  const of = (...stamps: readonly (string | undefined)[]) =>
+    planIndex(stamps.map((stamp, i) => chartOf({ name: `c${i % 2}`, version: `1.0.${i}` }, stamp)))
+  const times = ['2025-12-31T23:59:59Z', '2026-01-01T00:00:00.250Z', '2026-01-01T00:00:00Z', undefined]
+  for (const stamps of [times, times.toReversed(), [...times.slice(1), ...times]]) {
+    expect(findNewestCreation(of(...stamps))).toBe('2026-01-01T00:00:00.250Z')
+  }
+  expect([findNewestCreation(of(undefined)), findNewestCreation([])]).toEqual([undefined, undefined])
 })

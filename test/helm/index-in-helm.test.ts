@@ -1,9 +1,12 @@
-/** The index in front of its judge: real Helm of three generations reads it strictly, and has to see what was written. */
+/** The index in front of its judge: real Helm of three generations reads both forms strictly, and has to see what was written. */
 import { describe, expect, test } from 'bun:test'
-import { renderIndex } from '../../src/helm/index-document.ts'
+import type { MadeChart } from '../../src/helm/chart-record.ts'
+import type { IndexFormat } from '../../src/helm/index-entry.ts'
+import { limits } from '../../src/limits.ts'
 import { HELM_VERSIONS, openHelm } from '../stand/helm.ts'
 import { awkwardTexts } from './awkward-text.ts'
-import { chartRecord, readRecord } from './chart-content.ts'
+import { chartManifest, chartOf, madeChart } from './chart-content.ts'
+import { INDEX_FORMATS, indexText } from './index-text.ts'
 
 interface Found {
   readonly name: string
@@ -64,42 +67,93 @@ function byName(found: readonly Found[]): Found[] {
   return [...found].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-async function addAndSearch(version: (typeof HELM_VERSIONS)[number], body: Blob): Promise<readonly Found[]> {
+const mediaTypes: Readonly<Record<IndexFormat, string>> = { yaml: 'text/yaml', json: 'application/json' }
+
+/** What `version` of Helm finds in a repository whose index is `text`; the address is index.yaml in both forms. */
+async function addAndSearch(
+  version: (typeof HELM_VERSIONS)[number],
+  format: IndexFormat,
+  text: string,
+): Promise<readonly Found[]> {
+  const headers = { 'content-type': mediaTypes[format] }
   await using server = Bun.serve({
     hostname: '127.0.0.1',
     port: 0,
-    fetch: ({ url }) => (url.endsWith('/index.yaml') ? new Response(body) : new Response('no', { status: 404 })),
+    fetch: ({ url }) =>
+      url.endsWith('/index.yaml') ? new Response(text, { headers }) : new Response('no', { status: 404 }),
   })
   await using helm = await openHelm(version)
   await helm.succeed('repo', 'add', 'r', server.url.origin)
-  const { stdout } = await helm.succeed('search', 'repo', '--devel', '--max-col-width=0', '-o', 'json')
+  const { stdout } = await helm.succeed('search', 'repo', '--devel', '--versions', '--max-col-width=0', '-o', 'json')
   return JSON.parse(stdout)
 }
 
+/** The same, in both forms. */
+async function searchBoth(
+  version: (typeof HELM_VERSIONS)[number],
+  made: readonly MadeChart[],
+): Promise<Record<string, readonly Found[]>> {
+  const found = await Promise.all(
+    INDEX_FORMATS.map(
+      async (format) => [format, await addAndSearch(version, format, indexText(format, made))] as const,
+    ),
+  )
+  return Object.fromEntries(found)
+}
+
+/** With `values` in the one place where anything may stand, and `annotations`. */
+function oddChart({ values, annotations }: { values?: readonly unknown[]; annotations?: unknown }): MadeChart {
+  const dependencies = [{ name: 'd', 'import-values': values ?? [] }]
+  return madeChart({ name: 'odd', version: '1.0.0', annotations, dependencies })
+}
+
+/** As long as a key may be. */
+const longestKeys = ['k'.repeat(limits.maxKeyBytes), `"${'"'.repeat(448)}`, 'é'.repeat(449), '\u2028'.repeat(149)]
+const mapOf = (keys: readonly string[]) => Object.fromEntries(keys.map((key) => [key, 'x']))
+
 describe.concurrent.each([...HELM_VERSIONS])('Helm %s', (helm) => {
-  test('reads an index of awkward strings, with each name, version, description and application version', async () => {
-    const records = charts.map((chart) => chartRecord(chart, '2026-03-01T12:00:00Z'))
+  test('reads an index of awkward strings in both forms, with each name, version, description and application version', async () => {
+    const made = charts.map((chart, i) => {
+      const manifest = chartManifest(`${i}`, { 'org.opencontainers.image.created': '2026-03-01T12:00:00Z' })
+      return madeChart(chart, { manifest })
+    })
     const wanted = charts.map(({ name, version, description, appVersion }) => ({
       name: `r/${name}`,
       version,
       app_version: asShown(appVersion),
       description: asShown(description),
     }))
-    const found = await addAndSearch(helm, renderIndex(records).body)
-    expect(byName(found)).toEqual(byName(wanted))
+    const { yaml = [], json } = await searchBoth(helm, made)
+    expect(byName(yaml)).toEqual(byName(wanted))
+    // In the same order too: what is listed is sorted, and the newest version is the first.
+    expect(json).toEqual(yaml)
+  })
+
+  test('sees many versions of a chart in both forms, in the same order', async () => {
+    const made = Array.from({ length: 150 }, (_, i) =>
+      chartOf({ name: 'many', version: `1.${i}.0`, description: 'on' }),
+    )
+    const { yaml, json } = await searchBoth(helm, [...made, chartOf({ name: 'one', version: '1.0.0' })])
+    const wanted = [...made.map(({ record }) => record.version).toReversed(), '1.0.0']
+    expect(yaml?.map(({ version }) => version)).toEqual(wanted)
+    expect(json).toEqual(yaml ?? [])
+  })
+
+  test('reads an index of no charts in both forms', async () => {
+    expect(await searchBoth(helm, [])).toEqual({ yaml: [], json: [] })
   })
 
   test.each([
-    ['a long key of a map in a list in a list', [[{ ['k'.repeat(2000)]: 1 }]]],
-    ['keys that differ only in half a surrogate pair', [{ '\ud800': 1, '\ud801': 2 }]],
-  ])('reads an index in which one chart has %s', async (_what, importValues) => {
-    const odd = readRecord({
-      name: 'odd',
-      version: '1.0.0',
-      dependencies: [{ name: 'd', 'import-values': importValues }],
-    })
-    const good = chartRecord({ name: 'good', version: '1.0.0' })
-    const found = await addAndSearch(helm, renderIndex(odd.kind === 'chart' ? [odd, good] : [good]).body)
-    expect(found.map(({ name }) => name)).toContain('r/good')
+    [
+      'the longest keys',
+      oddChart({ annotations: mapOf(longestKeys), values: [mapOf(longestKeys), [mapOf(longestKeys)]] }),
+    ],
+    ['keys that are too long', oddChart({ annotations: mapOf(longestKeys.map((key) => `${key}${key}`)) })],
+    ['a long key of a map in a list in a list', oddChart({ values: [[{ ['k'.repeat(2000)]: 1 }]] })],
+    ['keys that differ only in half a surrogate pair', oddChart({ values: [{ '\ud800': 1, '\ud801': 2 }] })],
+  ])('reads both forms of an index in which one chart has %s', async (_what, odd) => {
+    const { yaml = [], json } = await searchBoth(helm, [odd, chartOf({ name: 'good', version: '1.0.0' })])
+    expect(yaml.map(({ name }) => name)).toEqual(['r/good', 'r/odd'])
+    expect(json).toEqual(yaml)
   })
 })

@@ -1,9 +1,20 @@
 /** The YAML of one value: every reader gets back what was written, strings as strings. */
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { renderMapping, renderScalar } from '../../src/helm/yaml-writer.ts'
+import { isKey, renderJson, renderMapping, renderScalar } from '../../src/helm/yaml-writer.ts'
+import { limits } from '../../src/limits.ts'
 import { awkwardJson, awkwardMap, awkwardText, awkwardTexts } from './awkward-text.ts'
 import { readYaml, toPairs, YAML_VERSIONS } from './yaml-reader.ts'
+
+/** As long as a key may be, written as it is, escaped, and in more bytes than characters. */
+const longestKeys = ['k'.repeat(limits.maxKeyBytes), `"${'"'.repeat(448)}`, 'é'.repeat(449), '\u2028'.repeat(149)]
+
+function toWellFormed(value: unknown): unknown {
+  if (typeof value === 'string') return value.toWellFormed()
+  if (Array.isArray(value)) return value.map(toWellFormed)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key.toWellFormed(), toWellFormed(item)]))
+}
 
 describe.each([...YAML_VERSIONS])('read as YAML %s', (version) => {
   test('readYaml resolves what is not quoted, so that these tests can fail', () => {
@@ -12,6 +23,7 @@ describe.each([...YAML_VERSIONS])('read as YAML %s', (version) => {
     const core = ['yes', '1_000', 31, '12:30:45', 1000, null]
     expect(seen).toEqual(toPairs({ a: version === '1.1' ? old : core }))
     expect(() => readYaml('a: 1\na: 2\n', version)).toThrow('unique')
+    expect(() => readYaml('a: "\u2028"\n', version)).toThrow('stands in the document as it is')
   })
 
   test('renderScalar keeps every awkward string, as value, list item, in a list on one line and as key', () => {
@@ -20,7 +32,8 @@ describe.each([...YAML_VERSIONS])('read as YAML %s', (version) => {
       expect(readYaml(`a: ${scalar}\n`, version)).toEqual(toPairs({ a: text }))
       expect(readYaml(`- ${scalar}\n`, version)).toEqual(toPairs([text]))
       expect(readYaml(`[${scalar}, ${scalar}]\n`, version)).toEqual(toPairs([text, text]))
-      expect(readYaml(renderMapping({ [text]: 1 }, ''), version)).toEqual(toPairs({ [text]: 1 }))
+      const map = Object.fromEntries([[text, 1]])
+      if (isKey(text)) expect(readYaml(renderMapping(map, ''), version)).toEqual(toPairs(map))
     }
   })
 
@@ -31,6 +44,24 @@ describe.each([...YAML_VERSIONS])('read as YAML %s', (version) => {
       }),
       { numRuns: 500 },
     )
+  })
+
+  test('renderJson makes YAML of any JSON, for the same value', () => {
+    fc.assert(
+      fc.property(awkwardJson(), (value) => {
+        const json = renderJson(toWellFormed(value))
+        expect(toPairs(JSON.parse(json))).toEqual(toPairs(value))
+        expect(readYaml(json, version)).toEqual(toPairs(value))
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('the longest keys are keys, also where they stand in a list on one line', () => {
+    for (const key of longestKeys) {
+      const map = { [key]: [[{ [key]: 1 }]] }
+      expect(readYaml(renderMapping(map, ''), version)).toEqual(toPairs(map))
+    }
   })
 
   test('renderMapping keeps any keys and values, however deep', () => {
@@ -74,13 +105,13 @@ describe('renderMapping', () => {
     expect(renderMapping({ a: undefined, b: [], c: {}, d: [{}, []] }, '')).toBe('b: []\nc: {}\nd:\n  - {}\n  - []\n')
   })
 
-  test('writes a key of more than 1,024 bytes in the explicit form', () => {
-    const key = 'k'.repeat(1200)
-    expect(renderMapping({ [key]: ['v'] }, '  ')).toBe(`  ? ${key}\n  :\n    - v\n`)
-  })
-
   test('refuses what JSON cannot say', () => {
     expect(() => renderMapping({ a: 1n }, '')).toThrow('Cannot write a bigint as YAML')
     expect(() => renderMapping({ a: [Symbol('s')] }, '')).toThrow('Cannot write a symbol as YAML')
   })
+})
+
+test('isKey takes what has at most 900 bytes as it is written, and nothing longer', () => {
+  for (const key of longestKeys) expect([isKey(key), isKey(`${key}${key[0]}`)]).toEqual([true, false])
+  for (const key of ['', 'on', '__proto__', '\ud800']) expect(isKey(key)).toBe(true)
 })

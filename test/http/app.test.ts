@@ -3,6 +3,7 @@ import { describe, expect, test } from 'bun:test'
 import { ChartRepoError, type ErrorCode } from '../../src/errors.ts'
 import { limits } from '../../src/limits.ts'
 import { PASSWORD } from '../stand/secrets.ts'
+import { TEXTS } from './held-index.ts'
 import { openStage, PACKAGE, PROVENANCE } from './stage.ts'
 
 const CHART = '/charts/demo-1.2.3+b.tgz'
@@ -10,25 +11,27 @@ const routes = ['/', '/index.yaml', CHART, `${CHART}.prov`, '/health', '/readyz'
 
 describe('GET /index.yaml', () => {
   test('is the index of the snapshot, with its entity tag and its age', async () => {
-    const { request, snapshot } = openStage()
+    const { request, index } = openStage()
     const response = await request('/index.yaml')
-    expect([response.status, await response.text()]).toEqual([200, await snapshot.index.body.text()])
+    expect([response.status, await response.text()]).toEqual([200, TEXTS.yaml])
     expect(Object.fromEntries(response.headers)).toMatchObject({
       'content-type': 'application/yaml',
-      etag: snapshot.index.etag,
-      'cache-control': 'no-cache',
+      etag: index.document('yaml').etag,
+      'cache-control': 'public, max-age=1, stale-if-error=86400',
+      vary: 'Accept, Accept-Encoding, User-Agent',
       'x-snapshot-age': '3',
     })
+    expect(response.headers.has('x-index-partial')).toBe(false)
   })
 
-  test('is 304 for who has it, and says no more', async () => {
-    const { request, snapshot } = openStage()
-    const response = await request('/index.yaml', { 'if-none-match': snapshot.index.etag })
-    expect([response.status, await response.text(), response.headers.get('etag')]).toEqual([
-      304,
-      '',
-      snapshot.index.etag,
-    ])
+  test('is marked, and kept by nobody, while it is a part', async () => {
+    const { request, index } = openStage({ isPartial: true })
+    const response = await request('/index.yaml')
+    expect([response.status, response.headers.get('x-index-partial')]).toEqual([200, 'true'])
+    const { etag } = index.document('yaml')
+    for (const answer of [response, await request('/index.yaml', { 'if-none-match': etag })]) {
+      expect(answer.headers.get('cache-control')).toBe('no-store')
+    }
   })
 
   test('is 503 with the reason and a time to come back before there is one', async () => {
@@ -120,13 +123,15 @@ describe('GET /readyz', () => {
       ready: true,
       charts: 1,
       versions: 1,
+      partial: false,
       snapshotAgeSeconds: 3,
       refresh: { ok: true, error: null, problems: [] },
+      progress: null,
     })
   })
 
   test('is 503 without a snapshot, and says why', async () => {
-    const status = { error: 'the registry is down', problems: [] }
+    const status = { error: 'the registry is down', problems: [], progress: undefined }
     const response = await openStage({ snapshot: undefined, snapshotAgeSeconds: undefined, status }).request('/readyz')
     expect([response.status, await response.json()]).toEqual([
       503,
@@ -134,8 +139,38 @@ describe('GET /readyz', () => {
         ready: false,
         charts: 0,
         versions: 0,
+        partial: false,
         snapshotAgeSeconds: null,
         refresh: { ok: false, error: 'the registry is down', problems: [] },
+        progress: null,
+      },
+    ])
+  })
+
+  test('says that the index is a part', async () => {
+    const response = await openStage({ isPartial: true }).request('/readyz')
+    const { ready, partial } = await response.json()
+    expect([response.status, ready, partial]).toEqual([200, true, true])
+  })
+
+  test.each([
+    [undefined, null],
+    [56, 56],
+    [0, 0],
+  ])('says how far the crawl under way is, with %p seconds left', async (secondsLeft, shown) => {
+    const progress = { done: 1200, total: 20_000, listed: 7, repositories: 9, perSecond: 340, secondsLeft }
+    const status = { error: undefined, problems: [], progress }
+    const { request } = openStage({ snapshot: undefined, snapshotAgeSeconds: undefined, status })
+    const response = await request('/readyz')
+    expect([response.status, (await response.json()).progress]).toEqual([
+      503,
+      {
+        done: 1200,
+        total: 20_000,
+        repositoriesListed: 7,
+        repositories: 9,
+        tagsPerSecond: 340,
+        secondsLeft: shown,
       },
     ])
   })
@@ -147,7 +182,7 @@ describe('GET /readyz', () => {
       reason: 'x',
       transient: true,
     }))
-    const response = await openStage({ status: { error: undefined, problems } }).request('/readyz')
+    const response = await openStage({ status: { error: undefined, problems, progress: undefined } }).request('/readyz')
     const report = await response.json()
     expect([response.status, report.ready, report.refresh.ok, report.refresh.problems.length]).toEqual([
       200,
@@ -255,25 +290,15 @@ describe('failures', () => {
   )
 })
 
-describe('over a socket', () => {
-  test('HEAD has the length of what GET would send', async () => {
-    const { app, snapshot, state } = openStage()
-    app.listen({ port: 0, hostname: '127.0.0.1', development: false, reusePort: false })
-    try {
-      const origin = `http://127.0.0.1:${app.server?.port}`
-      for (const [path, length] of [
-        [CHART, PACKAGE.length],
-        ['/index.yaml', snapshot.index.body.size],
-      ] as const) {
-        const [get, head] = [await fetch(origin + path), await fetch(origin + path, { method: 'HEAD' })]
-        expect((await get.bytes()).length).toBe(length)
-        expect([head.status, head.headers.get('content-length'), await head.text()]).toEqual([200, String(length), ''])
-      }
-      expect(state.reads).toBe(1)
-    } finally {
-      await app.stop(true)
-    }
+test('over a socket HEAD on a package has the length of what GET would send', async () => {
+  const { state, overSocket } = openStage()
+  await overSocket(async (origin) => {
+    const [get, head] = [await fetch(origin + CHART), await fetch(origin + CHART, { method: 'HEAD' })]
+    expect((await get.bytes()).length).toBe(PACKAGE.length)
+    const length = String(PACKAGE.length)
+    expect([head.status, head.headers.get('content-length'), await head.text()]).toEqual([200, length, ''])
   })
+  expect(state.reads).toBe(1)
 })
 
 describe('the log of requests', () => {

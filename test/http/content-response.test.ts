@@ -100,6 +100,33 @@ describe('respondWithContent', () => {
       ])
   })
 
+  test('says all of itself in a 304 but what is about the bytes, which are not there', async () => {
+    const headers = {
+      'content-type': 'application/x',
+      'content-encoding': 'gzip',
+      'content-disposition': 'inline',
+      'cache-control': 'public, max-age=1',
+      vary: 'Accept',
+      'docker-content-digest': 'sha256:abc',
+      'x-snapshot-age': '3',
+    }
+    const request = new Request('http://h/', { headers: { 'if-none-match': etag } })
+    const open = () => {
+      throw new TypeError('Nothing is to be opened')
+    }
+    const response = await respondWithContent(request, { etag, size: 5, headers, open })
+    expect([response.status, Object.fromEntries(response.headers)]).toEqual([
+      304,
+      {
+        etag,
+        'cache-control': 'public, max-age=1',
+        vary: 'Accept',
+        'docker-content-digest': 'sha256:abc',
+        'x-snapshot-age': '3',
+      },
+    ])
+  })
+
   test('answers HEAD with the headers of GET and no body, whatever the range', async () => {
     for (const headers of [{}, { range: 'bytes=0-1' }, { range: 'bytes=9-' }] as const) {
       const response = await respond(hello, headers, 'HEAD')

@@ -1,13 +1,13 @@
 /** The HTTP face over an index and files that a test holds in its hands. */
 import { ChartRepoError } from '../../src/errors.ts'
-import { renderIndex } from '../../src/helm/index-document.ts'
 import { createApp } from '../../src/http/app.ts'
+import type { IndexFormatOption } from '../../src/http/index-negotiation.ts'
 import { digestBytes } from '../../src/oci/digest.ts'
 import type { FoundFile } from '../../src/repository/chart-files.ts'
 import type { RefreshStatus } from '../../src/repository/refresher.ts'
 import type { Snapshot } from '../../src/repository/snapshot.ts'
-import { chartRecord } from '../helm/chart-content.ts'
 import { captureLog } from '../telemetry/captured-log.ts'
+import { heldIndex } from './held-index.ts'
 
 export const PACKAGE = Buffer.from('0123456789 the bytes of a package')
 export const PROVENANCE = Buffer.from('-----BEGIN PGP SIGNED MESSAGE-----')
@@ -22,17 +22,18 @@ export interface StageState {
   reads: number
 }
 
-export function openStage(change: Partial<StageState> = {}) {
-  const snapshot: Snapshot = {
-    listedAt: 0,
-    index: renderIndex([chartRecord({ name: 'demo', version: '1.2.3+b' })]),
-    files: new Map(),
-    collisions: [],
-  }
+export interface StageOptions extends Partial<StageState> {
+  readonly indexFormat?: IndexFormatOption
+  readonly isPartial?: boolean
+}
+
+export function openStage({ indexFormat = 'auto', isPartial = false, ...change }: StageOptions = {}) {
+  const index = heldIndex(indexFormat)
+  const snapshot: Snapshot = { listedAt: 0, index, files: new Map(), isPartial }
   const state: StageState = {
     snapshot,
     snapshotAgeSeconds: 3,
-    status: { error: undefined, problems: [] },
+    status: { error: undefined, problems: [], progress: undefined },
     failure: undefined,
     reads: 0,
     ...change,
@@ -77,10 +78,20 @@ export function openStage(change: Partial<StageState> = {}) {
         return new Blob([new Uint8Array(found?.bytes ?? [])])
       },
     },
+    indexFormat,
     version: '1.2.3',
     log,
   })
   const request = async (path: string, headers: Readonly<Record<string, string>> = {}, method = 'GET') =>
     await app.handle(new Request(`http://charts.example${path}`, { method, headers }))
-  return { app, state, log, asked, request, snapshot }
+  /** Listens on a free port for as long as `use` takes. */
+  const overSocket = async (use: (origin: string) => Promise<void>): Promise<void> => {
+    app.listen({ port: 0, hostname: '127.0.0.1', development: false, reusePort: false })
+    try {
+      await use(`http://127.0.0.1:${app.server?.port}`)
+    } finally {
+      await app.stop(true)
+    }
+  }
+  return { app, state, log, asked, request, snapshot, index, overSocket }
 }

@@ -2,7 +2,7 @@
 import type { Clock } from '../../src/lib/clock.ts'
 
 interface Sleeper {
-  readonly wakeAt: number
+  wakeAt: number
   readonly wake: () => void
 }
 
@@ -69,6 +69,12 @@ export class FakeClock implements Clock {
     }
     this.#now = end
     await settle()
+  }
+
+  /** Somebody sets the clock back by `ms`: whoever is asleep sleeps as long as before. */
+  setBack(ms: number): void {
+    this.#now -= ms
+    for (const sleeper of this.#sleepers) sleeper.wakeAt -= ms
   }
 
   #takeDue(end: number): Sleeper | undefined {

@@ -1,12 +1,13 @@
 /** From the name of a file to its bytes, with as few questions as possible. */
 import { describe, expect, test } from 'bun:test'
 import { ChartRepoError } from '../../src/errors.ts'
-import type { ManifestRecord } from '../../src/helm/chart-record.ts'
+import { findChartLayers } from '../../src/helm/chart-record.ts'
+import { limits } from '../../src/limits.ts'
 import { type Digest, digestBytes } from '../../src/oci/digest.ts'
 import { mediaTypes } from '../../src/oci/media-types.ts'
 import { ChartFiles } from '../../src/repository/chart-files.ts'
-import { buildSnapshot, type Snapshot } from '../../src/repository/snapshot.ts'
-import { chartManifest, describeContent, readRecord } from '../helm/chart-content.ts'
+import type { Snapshot } from '../../src/repository/snapshot.ts'
+import { chartManifest, describeContent } from '../helm/chart-content.ts'
 import { rejection } from '../upstream/fake-send.ts'
 
 const signed = [
@@ -15,13 +16,19 @@ const signed = [
 ]
 
 function snapshotOf(...charts: readonly (readonly [name: string, isSigned: boolean])[]): Snapshot {
-  const records = new Map<Digest, ManifestRecord>()
-  for (const [name, isSigned] of charts) {
-    const manifest = isSigned ? chartManifest(name, {}, signed) : chartManifest(name)
-    records.set(digestBytes(Buffer.from(name)), readRecord({ name, version: '1.0.0' }, { manifest }))
+  const files = charts.map(([name, isSigned]) => {
+    const layers = findChartLayers(isSigned ? chartManifest(name, {}, signed) : chartManifest(name))
+    if ('kind' in layers) throw new TypeError(layers.reason)
+    const manifest = digestBytes(Buffer.from(name))
+    const record = { kind: 'chart', name, version: '1.0.0', created: undefined, manifest, ...layers } as const
+    const fileName = `${name}-1.0.0.tgz`
+    return [fileName, { fileName, repository: 'team/x', tag: '1.0.0', record }] as const
+  })
+  const document = () => {
+    throw new TypeError('Files are found without the index')
   }
-  const tags = new Map([...records.keys()].map((digest, i) => [String(i), digest]))
-  return buildSnapshot({ listedAt: 0, repositories: new Map([['team/x', { tags, checkedAt: 0 }]]) }, records)
+  const index = { key: '', charts: files.length, versions: files.length, plainBytes: 0, document }
+  return { listedAt: 0, isPartial: false, index, files: new Map(files) }
 }
 
 /** Files over a snapshot now and another one after a refresh. */
@@ -86,6 +93,18 @@ describe('ChartFiles.find', () => {
     })
     expect(await open(undefined, snapshotOf(['demo', false])).files.find('demo-1.0.0.tgz')).toMatchObject({
       kind: 'chart',
+    })
+  })
+
+  test('does not say that there is none while only a part is served: the crawl may still find it', async () => {
+    const part = { ...snapshotOf(['demo', false]), isPartial: true }
+    const missing = rejection(open(part).files.find('other-1.0.0.tgz'))
+    expect(await missing).toMatchObject({ code: 'SNAPSHOT_MISSING', retryAfterMs: limits.refreshPauseMs })
+    // What is there is known, and so is what it lacks.
+    expect(await open(part).files.find('demo-1.0.0.tgz')).toMatchObject({ kind: 'chart' })
+    expect(await rejection(open(part).files.find('demo-1.0.0.tgz.prov'))).toMatchObject({ code: 'CHART_UNKNOWN' })
+    expect(await rejection(open(part, snapshotOf()).files.find('other-1.0.0.tgz'))).toMatchObject({
+      code: 'CHART_UNKNOWN',
     })
   })
 

@@ -1,5 +1,7 @@
 /** A whole crawl: what is in view, what is kept when lists break off, and in which order it is handed back. */
 import { describe, expect, test } from 'bun:test'
+import { limits } from '../../src/limits.ts'
+import { Progress } from '../../src/repository/progress.ts'
 import { defer, settle } from '../lib/fake-clock.ts'
 import { rejection } from '../upstream/fake-send.ts'
 import { openCrawlStage } from './crawl-stage.ts'
@@ -83,13 +85,15 @@ describe('crawl', () => {
     const stage = openCrawlStage()
     stage.registry.addChart('a', '1.0.0', chart)
     const controller = new AbortController()
-    await stage.crawl(undefined, controller.signal)
+    await stage.crawl(undefined, { signal: controller.signal })
     expect(stage.registry.signal).toBeInstanceOf(AbortSignal)
     stage.registry.fail('tags a', () => {
       controller.abort(failure('SNAPSHOT_MISSING'))
       throw failure()
     })
-    expect(await rejection(stage.crawl(undefined, controller.signal))).toMatchObject({ code: 'UPSTREAM_UNAVAILABLE' })
+    expect(await rejection(stage.crawl(undefined, { signal: controller.signal }))).toMatchObject({
+      code: 'UPSTREAM_UNAVAILABLE',
+    })
   })
 
   test.each([
@@ -104,5 +108,72 @@ describe('crawl', () => {
     expect(await rejection(stage.crawl())).toMatchObject({ code: thrown })
     stage.registry.fail('tags b', undefined)
     expect([...(await stage.crawl()).listing.repositories.keys()]).toEqual(['b'])
+  })
+})
+
+describe('what a crawl asks for at the same time', () => {
+  /** So many repositories that nothing of them fits at once, each with two charts. */
+  function openWideStage() {
+    const stage = openCrawlStage()
+    const names = Array.from({ length: limits.maxUpstreamRequests * 2 }, (_, i) => `r${i}`)
+    for (const name of names) {
+      for (const version of ['1.0.0', '2.0.0']) stage.registry.addChart(name, version, { name, version })
+    }
+    return { ...stage, names, gate: defer() }
+  }
+
+  test('is a bounded number of lists', async () => {
+    const { registry, crawl, names, gate } = openWideStage()
+    for (const name of names) registry.fail(`tags ${name}`, gate.promise)
+    const crawled = crawl()
+    await settle()
+    expect(registry.count('tags')).toBe(limits.maxListsAtOnce)
+    gate.resolve()
+    expect((await crawled).listing.repositories.size).toBe(names.length)
+  })
+
+  test('is every list before the tags are read, so that it is known how many there are', async () => {
+    const { registry, clock, crawl, names, gate } = openWideStage()
+    for (const name of names) {
+      for (const version of ['1.0.0', '2.0.0']) registry.fail(`get ${name}:${version}`, gate.promise)
+    }
+    const progress = new Progress(clock)
+    const crawled = crawl(undefined, { progress })
+    await settle()
+    expect([registry.count('tags'), registry.count('get')]).toEqual([names.length, limits.maxTagsAtOnce])
+    expect(progress.report).toMatchObject({ done: 0, total: names.length * 2, listed: names.length })
+    gate.resolve()
+    expect((await crawled).problems).toEqual([])
+    expect(registry.count('get')).toBe(names.length * 2)
+  })
+})
+
+describe('the parts of a crawl', () => {
+  test('come as repositories are done, each with those before it', async () => {
+    const { registry, crawl } = openCrawlStage()
+    const gates = { a: defer(), b: defer(), c: defer() }
+    for (const [name, gate] of Object.entries(gates)) {
+      registry.addChart(name, '1.0.0', chart)
+      registry.fail(`tags ${name}`, gate.promise)
+    }
+    const parts: string[][] = []
+    const crawled = crawl(undefined, { onPart: ({ repositories }) => void parts.push([...repositories.keys()]) })
+    await settle()
+    expect(parts).toEqual([])
+    for (const gate of [gates.b, gates.c, gates.a]) {
+      gate.resolve()
+      await settle()
+    }
+    expect(parts).toEqual([['b'], ['b', 'c'], ['b', 'c', 'a']])
+    await crawled
+  })
+
+  test('have nothing of repositories that could not be listed', async () => {
+    const { registry, crawl } = openCrawlStage()
+    for (const name of ['a', 'b']) registry.addChart(name, '1.0.0', chart)
+    registry.fail('tags b', failure())
+    const parts: string[][] = []
+    await crawl(undefined, { onPart: ({ repositories }) => void parts.push([...repositories.keys()]) })
+    expect(parts).toEqual([['a']])
   })
 })

@@ -17,7 +17,7 @@ describe('Examiner.examine', () => {
     const examined = await examiner.examine('a', '1.0.0')
     expect(examined).toMatchObject({ digest, record: { kind: 'chart', ...demo } })
     expect(registry.calls).toEqual(['get a:1.0.0', 'blob a'])
-    expect([records.get(digest), store.records]).toEqual([examined?.record, [digest]])
+    expect([records.get(digest), store.saved]).toEqual([examined?.record, [digest]])
   })
 
   test('looks into a digest once, whatever repository and tag lead to it', async () => {
@@ -26,7 +26,7 @@ describe('Examiner.examine', () => {
     registry.addChart('b', 'latest', demo)
     await Promise.all([examiner.examine('a', '1.0.0'), examiner.examine('b', 'latest'), examiner.examine('a', '1.0.0')])
     await examiner.examine('b', 'latest')
-    expect([registry.count('blob'), store.records.length]).toEqual([1, 1])
+    expect([registry.count('blob'), store.saved.length]).toEqual([1, 1])
   })
 
   test('is nothing when the registry has nothing', async () => {
@@ -64,7 +64,7 @@ describe('Examiner.examine', () => {
       expect(await examiner.examine('a', '1')).toMatchObject({
         record: { kind: 'skipped', reason: expect.stringMatching(reason) },
       })
-      expect([registry.count('blob'), store.records.length]).toEqual([0, 1])
+      expect([registry.count('blob'), store.saved.length]).toEqual([0, 1])
     },
   )
 
@@ -99,7 +99,7 @@ describe('Examiner.examine', () => {
     registry.removeBlobs()
     registry.fail('blob a', undefined)
     expect(await rejection(examiner.examine('a', '1'))).toMatchObject({ code: 'UPSTREAM_MALFORMED' })
-    expect([records.size, store.records]).toEqual([0, []])
+    expect([records.size, store.saved]).toEqual([0, []])
     registry.addChart('a', '1', demo)
     expect(await examiner.examine('a', '1')).toMatchObject({ record: { kind: 'chart' } })
   })
@@ -185,6 +185,18 @@ describe('Examiner.examine of an index', () => {
     takeCalls()
     expect(await examiner.examine('a', 'many')).toMatchObject({ record: { kind: 'skipped' } })
     expect(takeCalls()).toHaveLength(1 + limits.maxIndexChildren)
+  })
+
+  test('keeps the entry of an index under the manifest of its chart, whichever of the two is found first', async () => {
+    for (const isIndexFirst of [true, false]) {
+      const { registry, examiner, store } = openCrawlStage()
+      const chart = registry.addChart('a', '1.0.0', demo)
+      const index = registry.addManifest('a', 'index', { manifests: [child(chart)] }, mediaTypes.ociIndex)
+      for (const tag of isIndexFirst ? ['index', '1.0.0'] : ['1.0.0', 'index']) await examiner.examine('a', tag)
+      expect([...store.entries.keys()]).toEqual([chart])
+      const records = [chart, index].map((digest) => store.records.get(digest))
+      expect(records).toMatchObject([{ manifest: chart }, { manifest: chart }])
+    }
   })
 
   test('does not go into an index in an index', async () => {

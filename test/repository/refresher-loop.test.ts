@@ -2,7 +2,6 @@
 import { describe, expect, test } from 'bun:test'
 import { getEventListeners } from 'node:events'
 import { defer, settle } from '../lib/fake-clock.ts'
-import { REVALIDATE_MS } from './crawl-stage.ts'
 import { failure } from './memory-registry.ts'
 import { INTERVAL_MS, openFreshStage, openStage } from './refresher-stage.ts'
 
@@ -112,45 +111,6 @@ describe('stop', () => {
   })
 })
 
-describe('the listing of the run before', () => {
-  test('is published at once, with its age, and what changed since follows', async () => {
-    const stage = await openFreshStage()
-    const { listing } = await stage.crawl()
-    stage.takeCalls()
-    await stage.clock.advance(60_000)
-    stage.registry.addChart('a', '2.0.0', { name: 'demo', version: '2.0.0' })
-    const refresher = stage.make(listing)
-    expect([refresher.snapshot?.index.versions, refresher.snapshotAgeSeconds, stage.registry.calls]).toEqual([
-      1,
-      60,
-      [],
-    ])
-    expect((await refresher.fresh()).index.versions).toBe(2)
-    expect(stage.takeCalls()).toEqual(['catalog', 'tags a', 'get a:2.0.0', 'blob a'])
-  })
-
-  test('is served on when the registry is down from the start', async () => {
-    const stage = await openFreshStage()
-    const { listing } = await stage.crawl()
-    stage.registry.fail('catalog', failure())
-    await stage.clock.advance(60_000)
-    const refresher = stage.make(listing)
-    expect((await refresher.fresh()).index.versions).toBe(1)
-    expect(refresher.status.error).toBe('UPSTREAM_UNAVAILABLE')
-  })
-
-  test('may lack records: their charts are listed as soon as they are known again', async () => {
-    const stage = await openFreshStage()
-    const { listing } = await stage.crawl()
-    stage.records.clear()
-    const refresher = stage.make(listing)
-    refresher.start()
-    await stage.clock.advance(REVALIDATE_MS + INTERVAL_MS)
-    expect([stage.records.size, refresher.snapshot?.index.charts]).toEqual([1, 1])
-    await refresher.stop()
-  })
-})
-
 describe('what is kept and said', () => {
   test('only what changed is written down, with every listing', async () => {
     const { refresher, registry, store, clock } = await openFreshStage()
@@ -162,20 +122,21 @@ describe('what is kept and said', () => {
     registry.removeRepository('a')
     await clock.advance(3000)
     await refresher.fresh()
-    expect(store.listings.map(({ changed }) => changed)).toEqual([
+    expect(store.listings.map(({ changes }) => changes)).toEqual([
       { a: ['1.0.0'] },
       { b: ['1.0.0'] },
       {},
-      { a: undefined },
+      { a: ['-1.0.0'] },
     ])
   })
 
-  test('an index that did not change keeps its bytes and is not announced again', async () => {
-    const { refresher, clock, log } = await openFreshStage()
-    const { body } = refresher.snapshot?.index ?? {}
+  test('an index that did not change is not made or announced again', async () => {
+    const { refresher, documents, clock, log } = await openFreshStage()
+    const { index } = await refresher.fresh()
     await clock.advance(3000)
     await refresher.fresh()
-    expect(refresher.snapshot?.index.body).toBe(body ?? new Blob())
+    expect(refresher.snapshot?.index).toBe(index)
+    expect([documents.written, documents.retained]).toEqual([[index.key], [index.key, index.key]])
     expect([refresher.snapshot?.listedAt, log.messages('info')]).toEqual([clock.now(), ['index published']])
   })
 
@@ -188,7 +149,7 @@ describe('what is kept and said', () => {
       await refresher.fresh()
     }
     expect(log.lines.filter(({ level }) => level === 'warn').map(({ fields }) => fields)).toEqual([
-      { file: 'demo-1.0.0.tgz', listed: 'a', hidden: 'b' },
+      { served: 'a', hidden: 'b', file: 'demo-1.0.0.tgz', others: 0 },
     ])
   })
 })

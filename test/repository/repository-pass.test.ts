@@ -3,7 +3,6 @@ import { afterEach, describe, expect, jest, test } from 'bun:test'
 import fc from 'fast-check'
 import { limits } from '../../src/limits.ts'
 import type { RepositoryListing } from '../../src/repository/catalog.ts'
-import { crawlRepository } from '../../src/repository/repository-pass.ts'
 import { rejection } from '../upstream/fake-send.ts'
 import { openCrawlStage, REVALIDATE_MS } from './crawl-stage.ts'
 import { failure, hang } from './memory-registry.ts'
@@ -87,6 +86,35 @@ describe('the cost of a pass', () => {
   })
 })
 
+describe('a tag whose digest means nothing any more', () => {
+  async function openLost() {
+    const stage = openCrawlStage()
+    stage.registry.addChart('a', '1.0.0', { name: 'demo', version: '1.0.0' })
+    stage.registry.addChart('a', '2.0.0', { name: 'demo', version: '2.0.0' })
+    const before = await begin(stage)
+    const lost = before.tags.get('1.0.0')
+    if (typeof lost !== 'string') throw new TypeError('There is no such tag')
+    stage.records.delete(lost)
+    stage.store.records.delete(lost)
+    return { ...stage, before, lost }
+  }
+
+  test('is read as if it were new, and counted', async () => {
+    const { pass, before, lost, records, takeCalls, progress } = await openLost()
+    const { total } = progress.report
+    const { listing } = await pass('a', before)
+    expect(takeCalls().filter((call) => !call.startsWith('head'))).toEqual(['tags a', 'get a:1.0.0', 'blob a'])
+    expect([listing?.tags.get('1.0.0'), records.has(lost), progress.report.total]).toEqual([lost, true, total + 1])
+  })
+
+  test('is in no listing while it cannot be read', async () => {
+    const { pass, before, registry } = await openLost()
+    registry.fail('get a:1.0.0', failure())
+    const { listing, problems } = await pass('a', before)
+    expect([tagsOf(listing), problems.map(({ tag }) => tag)]).toEqual([['2.0.0'], ['1.0.0']])
+  })
+})
+
 describe('the moments of re-checks', () => {
   test('come for every tag exactly once in an interval, whenever passes are made', async () => {
     const gaps = fc.array(fc.integer({ min: 1, max: 1000 }), { minLength: 1, maxLength: 12 })
@@ -104,12 +132,7 @@ describe('the moments of re-checks', () => {
           for (const weight of weights) {
             passed += weight
             const at = start + round * REVALIDATE_MS + Math.round((REVALIDATE_MS * passed) / total)
-            const pass = await crawlRepository(stage.context, {
-              repository: 'a',
-              before: listing,
-              now: at,
-              tagPool: stage.tagPool,
-            })
+            const pass = await stage.passWith('a', { before: listing, now: at })
             listing = pass.listing ?? listing
           }
           const checks = stage.takeCalls().filter((call) => call !== 'tags a')
@@ -146,6 +169,40 @@ describe('the moments of re-checks', () => {
       expect([round, others.length, new Set(others).size]).toEqual([round, 9, 9])
     }
     expect(listing.tags).toEqual(before.tags)
+  })
+})
+
+describe('the tags of a pass', () => {
+  test('are the same object while nothing changed, also when all of them were checked', async () => {
+    const stage = openCrawlStage()
+    for (const tag of ['1.0.0', '2.0.0']) stage.registry.addChart('a', tag, { name: 'demo', version: tag })
+    const before = await begin(stage)
+    expect((await passInterval(stage, before)).tags).toBe(before.tags)
+  })
+
+  test.each([
+    ['is new', (stage: Stage) => stage.registry.addChart('a', '2.0.0', { name: 'demo', version: '2.0.0' })],
+    ['is gone', (stage: Stage) => stage.registry.removeTag('a', '1.0.0')],
+    [
+      'moved',
+      (stage: Stage) => stage.registry.addChart('a', '1.0.0', { name: 'demo', version: '1.0.0', content: 'other' }),
+    ],
+    [
+      'took the place of another',
+      (stage: Stage) => {
+        stage.registry.removeTag('a', '1.0.0')
+        stage.registry.addChart('a', '1', { name: 'demo', version: '1.0.0' })
+      },
+    ],
+  ] as const)('are another object when one %s, and the one before stays as it was', async (_what, change) => {
+    const stage = openCrawlStage()
+    for (const tag of ['1.0.0', 'latest']) stage.registry.addChart('a', tag, { name: 'demo', version: '1.0.0' })
+    const before = await begin(stage)
+    const copy = new Map(before.tags)
+    change(stage)
+    const after = await passInterval(stage, before)
+    expect(after.tags).not.toEqual(copy)
+    expect(before.tags).toEqual(copy)
   })
 })
 
@@ -291,13 +348,7 @@ describe('failures', () => {
         controller.abort(failure('SNAPSHOT_MISSING'))
         throw controller.signal.reason
       })
-      const passed = crawlRepository(stage.context, {
-        repository: 'a',
-        before: undefined,
-        now: 0,
-        tagPool: stage.tagPool,
-        signal: controller.signal,
-      })
+      const passed = stage.passWith('a', { now: 0, signal: controller.signal })
       expect(await rejection(passed)).toMatchObject({ code: 'SNAPSHOT_MISSING' })
       stage.registry.fail(call, undefined)
     }

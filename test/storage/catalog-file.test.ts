@@ -1,58 +1,26 @@
-/** The catalog on disk: read back as it was, rebuilt when it is none, and never in the way of serving. */
-import { Database } from 'bun:sqlite'
+/** The catalog on disk: read back as it was, from what each listing changed. */
 import { describe, expect, test } from 'bun:test'
-import { existsSync } from 'node:fs'
-import { mkdir, readFile, stat, truncate, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import fc from 'fast-check'
+import { stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import type { ManifestRecord } from '../../src/helm/chart-record.ts'
-import { type Digest, digestBytes } from '../../src/oci/digest.ts'
-import { CatalogFile, type StoredTags } from '../../src/storage/catalog-file.ts'
-import { awkwardText } from '../helm/awkward-text.ts'
-import { chartRecord } from '../helm/chart-content.ts'
-import { openTempDir } from '../stand/temp-dir.ts'
-import { captureLog } from '../telemetry/captured-log.ts'
-
-const digest = (text: string): Digest => digestBytes(Buffer.from(text))
-const skipped = (reason: string): ManifestRecord => ({ kind: 'skipped', reason })
-const tags = (...entries: readonly (readonly [string, Digest | null])[]): StoredTags => new Map(entries)
-
-const REBUILT = 'catalog file is damaged or not of this version; it is set aside and rebuilt'
-const IN_MEMORY = 'catalog file cannot be used; the catalog is kept in memory'
-
-async function openStage() {
-  const temp = await openTempDir()
-  const path = join(temp.path, 'cache', 'catalog.sqlite')
-  const log = captureLog()
-  const open = () => CatalogFile.open(path, log)
-  /** What the next start finds. */
-  const reopen = () => {
-    const { catalog, stored } = open()
-    catalog.close()
-    return stored
-  }
-  return { path, log, open, reopen, [Symbol.asyncDispose]: temp[Symbol.asyncDispose] }
-}
-
-/** A catalog with one chart, one record that is none and one listing. */
-async function openFilledStage() {
-  const stage = await openStage()
-  const { catalog } = stage.open()
-  catalog.saveRecord(digest('chart'), chartRecord({ name: 'demo', version: '1.0.0' }, '2026-03-01T12:00:00Z'))
-  catalog.saveRecord(digest('image'), skipped('it is an image'))
-  catalog.saveListing(
-    1_700_000_000_000,
-    new Map([['team/demo', tags(['1.0.0', digest('chart')], ['sha256-x.sig', null])]]),
-  )
-  catalog.close()
-  return stage
-}
+import type { Digest } from '../../src/oci/digest.ts'
+import {
+  chart,
+  digest,
+  entry,
+  first,
+  later,
+  NOTHING_STORED,
+  openCatalogStage,
+  openFilledStage,
+  skipped,
+} from './catalog-content.ts'
 
 describe('CatalogFile', () => {
   test('begins empty', async () => {
-    await using stage = await openStage()
-    expect(stage.reopen()).toEqual({ listedAt: undefined, repositories: new Map(), records: new Map() })
-    expect(stage.reopen()).toEqual({ listedAt: undefined, repositories: new Map(), records: new Map() })
+    await using stage = await openCatalogStage()
+    expect(stage.reopen()).toEqual(NOTHING_STORED)
+    expect(stage.reopen()).toEqual(NOTHING_STORED)
     expect(stage.log.lines).toEqual([])
   })
 
@@ -64,70 +32,21 @@ describe('CatalogFile', () => {
         [
           'team/demo',
           new Map([
-            ['1.0.0', digest('chart')],
-            ['sha256-x.sig', null],
-          ]),
+            ['1.0.0', digest('demo')],
+            ['x.sig', null],
+          ] as const),
         ],
       ]),
       records: new Map<Digest, ManifestRecord>([
-        [digest('chart'), chartRecord({ name: 'demo', version: '1.0.0' }, '2026-03-01T12:00:00Z')],
+        [digest('demo'), chart('demo')],
         [digest('image'), skipped('it is an image')],
       ]),
     })
-  })
-
-  test('reads any record back as it was', async () => {
-    const layer = fc.record({
-      digest: fc.constantFrom(digest('a'), digestBytes(Buffer.from('b'), 'sha512')),
-      size: fc.maxSafeNat(),
-    })
-    const text = awkwardText().map((each) => each.toWellFormed())
-    const chart = fc.record({
-      kind: fc.constant('chart' as const),
-      name: text,
-      version: fc.constantFrom('1.2.3', 'v1', '0.1', '1.0.0-rc.1+b'),
-      created: fc.option(text, { nil: undefined }),
-      chart: layer,
-      provenance: fc.option(layer, { nil: undefined }),
-      entry: text,
-    })
-    const record: fc.Arbitrary<ManifestRecord> = fc.oneof(chart, text.map(skipped))
-    await using stage = await openStage()
-    const records = fc.sample(record, 150).map((each, i) => [digest(String(i)), each] as const)
-    const { catalog } = stage.open()
-    for (const [key, value] of records) catalog.saveRecord(key, value)
-    catalog.close()
-    expect(stage.reopen().records).toEqual(new Map(records))
-  })
-
-  test('keeps of a listing only what the next one does not change', async () => {
-    await using stage = await openStage()
-    const { catalog } = stage.open()
-    for (const each of ['1', '2', '3']) catalog.saveRecord(digest(each), skipped(each))
-    catalog.saveListing(
-      1,
-      new Map([
-        ['a', tags(['1', digest('1')], ['2', digest('2')])],
-        ['b', tags(['1', digest('1')])],
-        ['c', tags()],
-      ]),
-    )
-    catalog.saveListing(
-      2,
-      new Map([
-        ['a', tags(['2', digest('3')])],
-        ['b', undefined],
-      ]),
-    )
-    catalog.saveListing(3, new Map())
-    catalog.close()
-    const { listedAt, repositories } = stage.reopen()
-    expect(listedAt).toBe(3)
-    expect(repositories).toEqual(new Map([['a', new Map([['2', digest('3')]])]]))
+    expect(stage.log.lines).toEqual([])
   })
 
   test('takes the last of two records of a digest, and each once', async () => {
-    await using stage = await openStage()
+    await using stage = await openCatalogStage()
     const { catalog } = stage.open()
     catalog.saveRecord(digest('a'), skipped('first'))
     catalog.saveRecord(digest('a'), skipped('second'))
@@ -135,22 +54,12 @@ describe('CatalogFile', () => {
     expect(stage.reopen().records).toEqual(new Map([[digest('a'), skipped('second')]]))
   })
 
-  test('loses with a crash what was not written yet, never what a listing needs', async () => {
-    await using stage = await openStage()
+  test('may be closed twice', async () => {
+    await using stage = await openCatalogStage()
     const { catalog } = stage.open()
-    for (let i = 0; i < 250; i++) catalog.saveRecord(digest(String(i)), skipped(`number ${i}`))
-    // A second look at the files is what a start after a crash has: the first one was never closed.
-    const crashed = stage.reopen()
-    expect(crashed.records.size).toBe(200)
-    expect(crashed.listedAt).toBeUndefined()
-    catalog.saveListing(7, new Map([['a', tags(['1', digest('249')])]]))
-    const listed = stage.reopen()
-    expect([listed.records.size, listed.listedAt, listed.repositories.get('a')?.get('1')]).toEqual([
-      250,
-      7,
-      digest('249'),
-    ])
     catalog.close()
+    catalog.close()
+    expect(stage.log.lines).toEqual([])
   })
 
   test('writes in a directory that nobody else can read', async () => {
@@ -160,145 +69,179 @@ describe('CatalogFile', () => {
   })
 })
 
-describe('a catalog file that is none', () => {
-  const page = 4096
-  test.each([
-    ['text', (path: string) => writeFile(path, 'this is no database')],
-    ['random bytes', (path: string) => writeFile(path, crypto.getRandomValues(new Uint8Array(3 * page)))],
-    ['cut in the middle of a page', (path: string) => truncate(path, page + 100)],
-    [
-      'a database with a page of zeros',
-      async (path: string) => {
-        const bytes = await readFile(path)
-        await writeFile(path, bytes.fill(0, page, 3 * page))
-      },
-    ],
-    ['of another version', (path: string) => alter(path, 'PRAGMA user_version = 99')],
-    ['of another program', (path: string) => alter(path, 'PRAGMA application_id = 1')],
-    ['without one of its tables', (path: string) => alter(path, 'DROP TABLE record')],
-  ])('is set aside and rebuilt: %s', async (_what, damage) => {
-    await using stage = await openFilledStage()
-    await damage(stage.path)
-    const damaged = await readFile(stage.path)
-    const { catalog, stored } = stage.open()
-    expect(stored).toEqual({ listedAt: undefined, repositories: new Map(), records: new Map() })
-    expect(stage.log.messages()).toEqual([REBUILT])
-    expect(Buffer.compare(await readFile(`${stage.path}.set-aside`), damaged)).toBe(0)
-    catalog.saveRecord(digest('new'), skipped('new'))
-    catalog.saveListing(5, new Map())
-    catalog.close()
-    expect(stage.reopen()).toMatchObject({ listedAt: 5, records: new Map([[digest('new'), skipped('new')]]) })
-    expect(stage.log.messages()).toEqual([REBUILT])
-  })
+describe('a listing', () => {
+  const [one, two, three] = [digest('1'), digest('2'), digest('3')]
 
-  test('is an empty file: it is filled', async () => {
-    await using stage = await openStage()
-    await mkdir(dirname(stage.path))
-    await writeFile(stage.path, '')
+  async function openListedStage() {
+    const stage = await openCatalogStage()
     const { catalog } = stage.open()
-    catalog.saveListing(5, new Map())
-    catalog.close()
-    expect(stage.reopen().listedAt).toBe(5)
-    expect(stage.log.lines).toEqual([])
-  })
-
-  test('has the left-overs of another file beside it: they do no harm', async () => {
-    await using stage = await openFilledStage()
-    await writeFile(stage.path, 'this is no database')
-    for (const suffix of ['-wal', '-shm'])
-      await writeFile(`${stage.path}${suffix}`, crypto.getRandomValues(new Uint8Array(40_000)))
-    const { catalog } = stage.open()
-    catalog.saveListing(5, new Map())
-    catalog.close()
-    expect(stage.reopen().listedAt).toBe(5)
-  })
-
-  test('has rows that make no sense: they are passed over', async () => {
-    await using stage = await openFilledStage()
-    alter(stage.path, `INSERT INTO record (digest, skip_reason) VALUES ('md5:x', 'x')`)
-    alter(stage.path, `INSERT INTO record (digest, name) VALUES ('${digest('half')}', 'half a chart')`)
-    alter(stage.path, `INSERT INTO tag VALUES ('team/demo', 'odd', 'no digest')`)
-    const stored = stage.reopen()
-    expect([...stored.records.keys()].sort()).toEqual([digest('chart'), digest('image')].sort())
-    expect([...(stored.repositories.get('team/demo')?.keys() ?? [])]).toEqual(['1.0.0', 'sha256-x.sig'])
-  })
-})
-
-/** Changes a catalog behind the back of the program. */
-function alter(path: string, sql: string): void {
-  using db = new Database(path, { readwrite: true })
-  db.run(sql)
-}
-
-describe('a catalog file that cannot be written', () => {
-  test('because a file is in the place of its directory: the catalog is kept in memory', async () => {
-    await using stage = await openStage()
-    await writeFile(dirname(stage.path), 'in the way')
-    const { catalog, stored } = stage.open()
-    expect(stored.listedAt).toBeUndefined()
-    catalog.saveRecord(digest('a'), skipped('a'))
-    catalog.saveListing(5, new Map([['a', tags(['1', digest('a')])]]))
-    catalog.close()
-    expect(stage.log.messages()).toEqual([IN_MEMORY])
-  })
-
-  test('because a directory is in its own place: the catalog is kept in memory', async () => {
-    await using stage = await openStage()
-    await mkdir(join(stage.path, 'in the way'), { recursive: true })
-    const { catalog } = stage.open()
-    catalog.saveListing(5, new Map())
-    catalog.close()
-    expect(stage.log.messages().at(-1)).toBe(IN_MEMORY)
-    expect(existsSync(join(stage.path, 'in the way'))).toBe(true)
-  })
-
-  /** Makes every write fail until it is undone, as a full disk does. */
-  function refuseWrites(path: string): () => void {
-    for (const table of ['record', 'tag', 'listing']) {
-      alter(path, `CREATE TRIGGER refuse_${table} BEFORE INSERT ON ${table} BEGIN SELECT RAISE(ABORT, 'refused'); END`)
-    }
-    return () => {
-      for (const table of ['record', 'tag', 'listing']) alter(path, `DROP TRIGGER refuse_${table}`)
-    }
+    for (const each of ['1', '2', '3']) catalog.saveRecord(digest(each), skipped(each))
+    await catalog.saveListing(first(1, { a: { v1: one, v2: two }, b: { v1: one }, c: { sig: null } }))
+    return { ...stage, catalog }
   }
 
-  test('for a while: it is said once, nothing throws, and it is written again afterwards', async () => {
-    await using stage = await openFilledStage()
-    const { catalog } = stage.open()
-    const allow = refuseWrites(stage.path)
-    for (let i = 0; i < 3; i++) {
-      catalog.saveRecord(digest(`new ${i}`), skipped('new'))
-      catalog.saveListing(5 + i, new Map())
-    }
-    expect(stage.log.messages()).toEqual(['catalog file cannot be written; a restart begins further back'])
-    expect(stage.reopen().listedAt).toBe(1_700_000_000_000)
-    allow()
-    catalog.saveListing(9, new Map())
+  test('changes what it says and nothing else', async () => {
+    await using stage = await openListedStage()
+    const { catalog } = stage
+    await catalog.saveListing(later(2, { a: { v1: undefined, v2: three, v3: two }, b: { v1: undefined } }))
+    const changed = { a: { v2: three, v3: two }, c: { sig: null } }
+    expect(toObject(stage.reopen().repositories)).toEqual(changed)
+    await catalog.saveListing(later(3))
     catalog.close()
-    expect(stage.log.messages().at(-1)).toBe('catalog file can be written again')
-    expect(stage.reopen().listedAt).toBe(9)
+    const { listedAt, repositories } = stage.reopen()
+    expect([listedAt, toObject(repositories)]).toEqual([3, changed])
   })
 
-  test('for a while: the next listing that is written has all that the ones before it changed, and every record they need', async () => {
-    await using stage = await openFilledStage()
+  test('is the one the next start begins with as soon as it is saved', async () => {
+    await using stage = await openListedStage()
+    expect(stage.reopen()).toMatchObject({ listedAt: 1, repositories: { size: 3 }, records: { size: 3 } })
+    stage.catalog.close()
+  })
+
+  test('that is the first takes the place of what the file had before', async () => {
+    await using stage = await openListedStage()
+    stage.catalog.close()
     const { catalog } = stage.open()
-    const allow = refuseWrites(stage.path)
-    catalog.saveRecord(digest('new'), skipped('new'))
-    catalog.saveListing(
-      5,
-      new Map([
-        ['team/demo', undefined],
-        ['other', tags(['2.0.0', digest('new')])],
-      ]),
-    )
-    allow()
-    catalog.saveListing(6, new Map([['third', tags(['3.0.0', digest('chart')])]]))
+    await catalog.saveListing(first(9, { d: { v1: one } }))
     catalog.close()
     const { listedAt, repositories, records } = stage.reopen()
-    // A listing that is not whole must not be the one the next start begins with.
-    if (listedAt !== 1_700_000_000_000) {
-      expect([...repositories.keys()].sort()).toEqual(['other', 'third'])
-      expect(records.get(digest('new'))).toEqual(skipped('new'))
-    }
+    expect([listedAt, toObject(repositories), records.size]).toEqual([9, { d: { v1: one } }, 3])
+  })
+
+  test('that is the first and empty takes it too', async () => {
+    await using stage = await openListedStage()
+    await stage.catalog.saveListing(first(9))
+    stage.catalog.close()
+    expect(stage.reopen()).toMatchObject({ listedAt: 9, repositories: new Map() })
   })
 })
+
+describe('a record', () => {
+  test('is lost with a crash when it was not written yet, never when a listing needs it', async () => {
+    await using stage = await openCatalogStage()
+    const { catalog } = stage.open()
+    for (let i = 0; i < 250; i++) catalog.saveRecord(digest(String(i)), skipped(`number ${i}`))
+    // A second look at the files is what a start after a crash has: the first one was never closed.
+    const crashed = stage.reopen()
+    expect(crashed.listedAt).toBeUndefined()
+    expect(crashed.records.size).toBeGreaterThan(150)
+    expect(crashed.records.size).toBeLessThan(250)
+    await catalog.saveListing(first(7, { a: { v1: digest('249') } }))
+    const listed = stage.reopen()
+    expect([listed.records.size, listed.listedAt, toObject(listed.repositories)]).toEqual([
+      250,
+      7,
+      { a: { v1: digest('249') } },
+    ])
+    catalog.close()
+  })
+
+  test('that nobody needs any more is forgotten with its entry, and only those', async () => {
+    await using stage = await openFilledStage()
+    const { catalog } = stage.open()
+    catalog.saveRecord(digest('old'), chart('old'), entry('old'))
+    await catalog.saveListing(later(5))
+    catalog.forget({ records: [digest('old'), digest('image')], entries: [digest('old')] })
+    await catalog.saveListing(later(6))
+    catalog.close()
+    const again = stage.open()
+    expect([...again.stored.records.keys()]).toEqual([digest('demo')])
+    expect([...again.catalog.readEntries([digest('old'), digest('demo')], 'yaml')]).toEqual([
+      [digest('demo'), entry('demo').yaml],
+    ])
+    again.catalog.close()
+  })
+
+  test('that is forgotten before it was written never is', async () => {
+    await using stage = await openCatalogStage()
+    const { catalog } = stage.open()
+    catalog.saveRecord(digest('old'), chart('old'), entry('old'))
+    catalog.forget({ records: [digest('old')], entries: [digest('old')] })
+    expect(catalog.readEntries([digest('old')], 'yaml').size).toBe(0)
+    catalog.close()
+    const again = stage.open()
+    expect([again.stored.records.size, again.catalog.readEntries([digest('old')], 'json').size]).toEqual([0, 0])
+    again.catalog.close()
+  })
+
+  test('that comes back after it was forgotten is kept', async () => {
+    await using stage = await openFilledStage()
+    const { catalog } = stage.open()
+    catalog.forget({ records: [digest('demo')], entries: [digest('demo')] })
+    catalog.saveRecord(digest('demo'), chart('demo'), entry('demo'))
+    catalog.close()
+    const again = stage.open()
+    expect(again.stored.records.get(digest('demo'))).toEqual(chart('demo'))
+    expect(again.catalog.readEntries([digest('demo')], 'yaml').get(digest('demo'))).toBe(entry('demo').yaml)
+    again.catalog.close()
+  })
+})
+
+describe('entries', () => {
+  const names = ['a', 'b', 'c']
+  const manifests = names.map(digest)
+  const texts = (format: 'yaml' | 'json') => new Map(names.map((name) => [digest(name), entry(name)[format]]))
+
+  test('are read while they wait, when they are written and after a restart, in both forms', async () => {
+    await using stage = await openCatalogStage()
+    const { catalog } = stage.open()
+    for (const name of names) catalog.saveRecord(digest(name), chart(name), entry(name))
+    for (const format of ['yaml', 'json'] as const) {
+      expect(catalog.readEntries(manifests, format)).toEqual(texts(format))
+    }
+    await catalog.saveListing(first(1))
+    for (const format of ['yaml', 'json'] as const) {
+      expect(catalog.readEntries(manifests, format)).toEqual(texts(format))
+    }
+    catalog.close()
+    const again = stage.open()
+    for (const format of ['yaml', 'json'] as const) {
+      expect(again.catalog.readEntries(manifests, format)).toEqual(texts(format))
+    }
+    again.catalog.close()
+  })
+
+  test('that nobody has are left out', async () => {
+    await using stage = await openFilledStage()
+    const { catalog } = stage.open()
+    const wanted = [digest('unknown'), digest('demo'), digest('image')]
+    expect([...catalog.readEntries(wanted, 'json').keys()]).toEqual([digest('demo')])
+    expect(catalog.readEntries([], 'json').size).toBe(0)
+    catalog.close()
+  })
+
+  test('are kept under the manifest they were made of', async () => {
+    await using stage = await openCatalogStage()
+    const { catalog } = stage.open()
+    const child = digest('child')
+    catalog.saveRecord(digest('index'), chart('demo', { manifest: child }), entry('demo'))
+    expect([...catalog.readEntries([digest('index'), child], 'yaml').keys()]).toEqual([child])
+    catalog.close()
+    const again = stage.open()
+    expect([...again.catalog.readEntries([digest('index'), child], 'yaml').keys()]).toEqual([child])
+    expect(again.stored.records.get(digest('index'))).toMatchObject({ manifest: child })
+    again.catalog.close()
+  })
+
+  test('are as new as the last one that was saved', async () => {
+    await using stage = await openFilledStage()
+    const { catalog } = stage.open()
+    catalog.saveRecord(digest('demo'), chart('demo'), entry('other'))
+    expect(catalog.readEntries([digest('demo')], 'json').get(digest('demo'))).toBe(entry('other').json)
+    catalog.close()
+  })
+
+  test('are read thousands at once', async () => {
+    await using stage = await openCatalogStage()
+    const { catalog } = stage.open()
+    const many = Array.from({ length: 5_000 }, (_, i) => `chart-${i}`)
+    for (const name of many) catalog.saveRecord(digest(name), chart(name), entry(name))
+    const read = catalog.readEntries(many.map(digest), 'yaml')
+    expect(many.filter((name) => read.get(digest(name)) !== entry(name).yaml)).toEqual([])
+    catalog.close()
+  })
+})
+
+function toObject(repositories: ReadonlyMap<string, ReadonlyMap<string, Digest | null>>) {
+  return Object.fromEntries([...repositories].map(([name, tags]) => [name, Object.fromEntries(tags)]))
+}
