@@ -24,6 +24,8 @@ export const limits = {
   maxChartBytes: 256 * MiB,
   /** A provenance layer is a signed copy of Chart.yaml. */
   maxProvenanceBytes: 1 * MiB,
+  /** How long a change of the credentials file may go unnoticed: a look at it for every request costs as much as parsing its answer. */
+  credentialsLookMs: 100,
   /** The credentials file; a Kubernetes Secret holds at most 1 MiB. */
   maxCredentialsBytes: 1 * MiB,
   /** The file of certificate authorities; a whole system's bundle is a quarter of it. */
@@ -120,7 +122,7 @@ export const limits = {
   /** Bytes of entries that were put together from the catalog, after which garbage is collected without waiting for the next look. */
   collectAfterBytes: 16 * MiB,
   /** Growth at which garbage is collected: so many bytes, and so large a share of what was left the last time. Looked at so often. */
-  minTrimBytes: 16 * MiB,
+  minTrimBytes: 24 * MiB,
   trimShare: 0.15,
   trimIntervalMs: 250,
   /** How often a crawl that takes long says in the log how far it is. */

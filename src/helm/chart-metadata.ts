@@ -76,7 +76,9 @@ export function cleanMetadata(config: unknown): CleanedMetadata | { readonly fau
   if (typeof config !== 'object' || config === null || Array.isArray(config))
     return { fault: 'its config is no JSON object' }
   const dropped: string[] = []
-  const kept = new Map(Object.entries(cleanObject(ChartMetadata.properties, config, '', dropped)))
+  // Most are as they should be, and taking them apart would cost more than all the rest.
+  const isAsWanted = isClean.Check(config) && isTidy(config)
+  const kept = new Map(Object.entries(isAsWanted ? config : cleanObject(ChartMetadata.properties, config, '', dropped)))
   const name = kept.get('name')
   const version = kept.get('version')
   if (typeof name !== 'string' || !isChartName(name)) return { fault: `its config has no usable chart name` }
@@ -84,9 +86,27 @@ export function cleanMetadata(config: unknown): CleanedMetadata | { readonly fau
     return { fault: `its config has no SemVer version` }
   }
   const ordered = fieldOrder.filter((key) => kept.has(key)).map((key) => [key, kept.get(key)] as const)
-  const metadata = toWellFormed(Object.fromEntries(ordered))
+  const metadata = isAsWanted ? Object.fromEntries(ordered) : toWellFormed(Object.fromEntries(ordered))
   if (!isClean.Check(metadata)) return { fault: 'its config cannot be made sense of' }
   return { metadata, dropped }
+}
+
+/** Keys that are no longer need no closer look: escaped, a character takes six bytes at most. */
+const MAX_PLAIN_KEY = limits.maxKeyBytes / 6 - 2
+
+/** Whether there is nothing in it that cleaning would change: nothing empty, no half characters, no long key, nothing deep. */
+function isTidy(value: unknown, depth = 0): boolean {
+  if (typeof value === 'string') return value !== '' && value.isWellFormed()
+  if (typeof value !== 'object') return true
+  if (value === null || depth > limits.maxMetadataDepth) return false
+  if (Array.isArray(value)) return value.length > 0 && value.every((item) => isTidy(item, depth + 1))
+  let isEmpty = true
+  for (const key in value) {
+    isEmpty = false
+    if (key.length > MAX_PLAIN_KEY || !key.isWellFormed()) return false
+    if (!isTidy(value[key as keyof typeof value], depth + 1)) return false
+  }
+  return !isEmpty
 }
 
 /**

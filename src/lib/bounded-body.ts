@@ -18,7 +18,12 @@ export async function readBoundedBody(
     await response.body?.cancel()
     throw tooLarge()
   }
-  // What was declared bounds nothing: a chunked body may come with any length beside it.
+  if (declared >= 0 && !response.headers.has('transfer-encoding')) {
+    const bytes = await response.bytes()
+    if (bytes.byteLength > maxBytes) throw tooLarge()
+    return bytes
+  }
+  // A chunked body may come with any length beside it, which bounds nothing then.
   const chunks: Uint8Array[] = []
   let length = 0
   for await (const chunk of response.body ?? []) {

@@ -33,8 +33,8 @@ export interface Opened {
   readonly stored: StoredCatalog
 }
 
-/** Records written in one go while others wait: about two milliseconds. */
-const BATCH_SIZE = 64
+/** Records that are written together. The file is sorted by digest: a few of them touch as many pages as many do. */
+const BATCH_SIZE = 512
 
 export class CatalogFile {
   readonly #log: Log
@@ -44,6 +44,7 @@ export class CatalogFile {
   #waiting = new CatalogBatch()
   /** What is being written in pieces, within a transaction that is open. */
   #underWay: { readonly batch: CatalogBatch; readonly rows: Generator<void> } | undefined
+  #writing: Promise<void> | undefined
   #fault: string | undefined
   /** Records that wait when they are next written; more after another server was in the way. */
   #writesAt = BATCH_SIZE
@@ -103,7 +104,7 @@ export class CatalogFile {
   saveRecord(digest: Digest, record: ManifestRecord, entry?: IndexEntry): void {
     this.#waiting.saveRecord(digest, record, entry)
     // A disk that refused is tried again with the next listing, not with every record.
-    if (this.#waiting.records.size >= this.#writesAt && this.#fault === undefined) this.#write()
+    if (this.#waiting.records.size >= this.#writesAt && this.#fault === undefined) void this.#writeInSlices()
   }
 
   /** The index entries made of some manifests; those that have been lost are left out. */
@@ -140,9 +141,8 @@ export class CatalogFile {
       for (const [repository, tags] of changes) this.#waiting.saveTags(repository, tags)
       this.#waiting.listedAt = listedAt
     }
-    const slices = new TimeSlices()
-    if (!this.#begin()) return
-    while (this.#step()) if (slices.isOver()) await slices.next()
+    await this.#writing
+    await this.#writeInSlices()
   }
 
   /** Forgets the meaning of `records` and the texts of `entries`; written with the next listing. */
@@ -153,15 +153,23 @@ export class CatalogFile {
 
   close(): void {
     if (this.#isClosed) return
+    // What is under way, and what came after it.
     while (this.#step());
-    this.#write()
+    if (this.#begin()) while (this.#step());
     this.#isClosed = true
     this.#db.close()
   }
 
-  /** Writes all that waits, or nothing of it: then it goes on waiting. While a listing is being written, all waits. */
-  #write(): void {
-    if (this.#underWay === undefined && this.#begin()) while (this.#step());
+  /** Writes all that waits, others having their turn in between, or nothing of it: then it goes on waiting. */
+  #writeInSlices(): Promise<void> {
+    const write = async () => {
+      const slices = new TimeSlices()
+      if (this.#begin()) while (this.#step()) if (slices.isOver()) await slices.next()
+    }
+    this.#writing ??= write().finally(() => {
+      this.#writing = undefined
+    })
+    return this.#writing
   }
 
   /** Whether what waits is being written now. */

@@ -25,6 +25,8 @@ export interface CredentialsFileOptions {
   /** An absent file is an error; without it, absence means that there are no credentials yet. */
   readonly required: boolean
   readonly log: Log
+  /** Whether it has changed is looked at as often, at most. */
+  readonly lookEveryMs?: number
 }
 
 /**
@@ -40,6 +42,8 @@ class FileCredentials implements CredentialSource {
   #entries: readonly CredentialEntry[] = []
   #stamp: string | undefined
   #revision = 0
+  /** As of `performance.now()`. */
+  #lookedAt = Number.NEGATIVE_INFINITY
   #fault: string | undefined
 
   constructor(options: CredentialsFileOptions) {
@@ -60,6 +64,9 @@ class FileCredentials implements CredentialSource {
   }
 
   #reloadIfChanged(): void {
+    const now = performance.now()
+    if (now - this.#lookedAt < (this.#options.lookEveryMs ?? limits.credentialsLookMs)) return
+    this.#lookedAt = now
     try {
       const stamp = this.#readStamp()
       if (stamp === undefined) {
@@ -78,7 +85,7 @@ class FileCredentials implements CredentialSource {
     }
   }
 
-  /** What tells one state of the file from the next: two microseconds, against reading it for every request. */
+  /** What tells one state of the file from the next. */
   #readStamp(): string | undefined {
     try {
       const stat = statSync(this.#options.path, { throwIfNoEntry: false })

@@ -18,7 +18,7 @@ async function openStage() {
     dir,
     path,
     log,
-    open: (required = true) => openCredentialsFile({ path, required, log }),
+    open: (required = true) => openCredentialsFile({ path, required, log, lookEveryMs: 0 }),
     [Symbol.asyncDispose]: dir[Symbol.asyncDispose],
   }
 }
