@@ -7,8 +7,8 @@ import { compare, type Must, type Row } from './table.ts'
 
 const IDLE: Must = { of: 'ratio', atMost: 0.01 }
 const REQUESTS: Must = { of: 'figure', atMost: 5 }
-/** A reader of a snapshot that is older starts a refresh; with some room for the clock. */
-const STALE_MS = 2100
+/** A reader of a snapshot that is older than 2 s starts a refresh, and what is new is published once the rest after the last render is over. */
+const STALE_MS = 6100
 
 export async function measureRefresh(bench: Bench): Promise<readonly Row[]> {
   const crawl: number[] = []

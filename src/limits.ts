@@ -101,6 +101,8 @@ export const limits = {
 
   /** Another server with this cache directory may hold the catalog so long; nothing else happens while this one waits. */
   catalogBusyMs: 100,
+  /** The same at the start and the end of a server, when nobody is kept waiting. */
+  catalogPatientMs: 2_000,
   /** Work on the index goes on this long before requests have their turn: a twentieth of what a reader notices. */
   maxSliceMs: 4,
   /** The share of a core that making indexes may take, when there is news all the time. */

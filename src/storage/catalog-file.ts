@@ -12,6 +12,7 @@ import type { ManifestRecord } from '../helm/chart-record.ts'
 import type { IndexEntry, IndexFormat } from '../helm/index-entry.ts'
 import { errorCode } from '../lib/error-code.ts'
 import { TimeSlices } from '../lib/time-slices.ts'
+import { limits } from '../limits.ts'
 import type { Digest } from '../oci/digest.ts'
 import { errorFields, type Log } from '../telemetry/log.ts'
 import { CatalogBatch, type TagChanges } from './catalog-batch.ts'
@@ -83,7 +84,9 @@ export class CatalogFile {
 
   static #load(db: Database, path: string | undefined, log: Log): Opened {
     try {
-      return { stored: readCatalog(db), catalog: new CatalogFile(db, path, log) }
+      const stored = readCatalog(db)
+      db.run(`PRAGMA busy_timeout = ${limits.catalogBusyMs}`)
+      return { stored, catalog: new CatalogFile(db, path, log) }
     } catch (error) {
       db.close()
       throw error
@@ -153,6 +156,8 @@ export class CatalogFile {
 
   close(): void {
     if (this.#isClosed) return
+    // Nobody is kept waiting any more, and what is not written now is lost.
+    this.#db.run(`PRAGMA busy_timeout = ${limits.catalogPatientMs}`)
     // What is under way, and what came after it.
     while (this.#step());
     if (this.#begin()) while (this.#step());

@@ -67,7 +67,7 @@ export class ForeignFileError extends Error {
 
 function check(db: Database): Database {
   try {
-    db.run(`PRAGMA busy_timeout = ${limits.catalogBusyMs}`)
+    db.run(`PRAGMA busy_timeout = ${limits.catalogPatientMs}`)
     if (pragma(db, 'application_id') !== APPLICATION_ID || pragma(db, 'user_version') !== SCHEMA_VERSION) {
       throw new ForeignFileError()
     }

@@ -84,10 +84,10 @@ describe('what comes while a listing is written', () => {
 
   test('waits: the next listing', async () => {
     await using stage = await openMiddle(['v1', 'v2', 'v3'])
-    await stage.catalog.saveListing(later(6, { a: { v1: undefined }, b: { v1: demo } }))
-    expect(stage.state.isSaved).toBe(false)
+    const next = stage.catalog.saveListing(later(6, { a: { v1: undefined }, b: { v1: demo } }))
     await stage.saving
     expect([stage.reopen().listedAt, tagsOf(stage.reopen().repositories)]).toEqual([5, { a: ['v1', 'v2', 'v3'] }])
+    await next
     stage.catalog.close()
     const { listedAt, repositories } = stage.reopen()
     expect([listedAt, tagsOf(repositories)]).toEqual([6, { a: ['v2', 'v3'], b: ['v1'] }])

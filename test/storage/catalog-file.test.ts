@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { ManifestRecord } from '../../src/helm/chart-record.ts'
 import type { Digest } from '../../src/oci/digest.ts'
+import { waitFor } from '../stand/wait-for.ts'
 import {
   chart,
   digest,
@@ -120,16 +121,19 @@ describe('a record', () => {
   test('is lost with a crash when it was not written yet, never when a listing needs it', async () => {
     await using stage = await openCatalogStage()
     const { catalog } = stage.open()
-    for (let i = 0; i < 250; i++) catalog.saveRecord(digest(String(i)), skipped(`number ${i}`))
+    for (let i = 0; i < 900; i++) catalog.saveRecord(digest(String(i)), skipped(`number ${i}`))
     // A second look at the files is what a start after a crash has: the first one was never closed.
-    const crashed = stage.reopen()
+    const crashed = await waitFor('a batch of records', () => {
+      const stored = stage.reopen()
+      return stored.records.size > 0 && stored
+    })
     expect(crashed.listedAt).toBeUndefined()
-    expect(crashed.records.size).toBeGreaterThan(150)
-    expect(crashed.records.size).toBeLessThan(250)
+    expect(crashed.records.size).toBeGreaterThan(450)
+    expect(crashed.records.size).toBeLessThan(900)
     await catalog.saveListing(first(7, { a: { v1: digest('249') } }))
     const listed = stage.reopen()
     expect([listed.records.size, listed.listedAt, toObject(listed.repositories)]).toEqual([
-      250,
+      900,
       7,
       { a: { v1: digest('249') } },
     ])

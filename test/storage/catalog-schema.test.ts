@@ -47,7 +47,7 @@ describe('openDatabase', () => {
     fillDatabase(place.path)
     using db = openDatabase(place.path)
     expect(Number(Object.values(db.query<Record<string, number>, []>('PRAGMA busy_timeout').get() ?? {})[0])).toBe(
-      limits.catalogBusyMs,
+      limits.catalogPatientMs,
     )
   })
 
