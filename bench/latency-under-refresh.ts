@@ -26,7 +26,7 @@ async function measure(bench: Bench, figure: string, args: readonly string[], mu
   const peakMiB: number[] = []
   const gzip = indexForms.find(({ name }) => name === 'yaml-gzip')
   for (let run = 0; run < bench.runs; run++) {
-    await using product = await openWarmProduct(bench, ['--refresh-interval=1s', ...args])
+    await using product = await openWarmProduct(bench, args)
     await fetchFirstIndex(product)
     if (gzip === undefined || (await fetchForm(product.url, gzip)) === undefined) {
       return unmeasured(bench.size, figure, 'not offered', must, 'ms')

@@ -119,7 +119,7 @@ export const limits = {
   documentGraceMs: 10_000,
   /** A set on disk that no server has touched for so long belongs to none; a live one touches its own every touchIntervalMs. */
   staleDocumentsMs: 3_600_000,
-  /** Bytes of a document that are written, read or compressed at once: with a quarter of it compression takes half as long again. */
+  /** Bytes of a document that are written, read or compressed at once: with a quarter of it compression takes a third longer. */
   documentPageBytes: 1 * MiB,
   /** Bytes of entries that were put together from the catalog, after which garbage is collected without waiting for the next look. */
   collectAfterBytes: 16 * MiB,

@@ -77,18 +77,23 @@ export function cleanMetadata(config: unknown): CleanedMetadata | { readonly fau
     return { fault: 'its config is no JSON object' }
   const dropped: string[] = []
   // Most are as they should be, and taking them apart would cost more than all the rest.
-  const isAsWanted = isClean.Check(config) && isTidy(config)
-  const kept = new Map(Object.entries(isAsWanted ? config : cleanObject(ChartMetadata.properties, config, '', dropped)))
-  const name = kept.get('name')
-  const version = kept.get('version')
+  const wanted = isClean.Check(config) && isTidy(config) ? config : undefined
+  const kept = wanted ?? cleanObject(ChartMetadata.properties, config, '', dropped)
+  const { name, version }: { readonly name?: unknown; readonly version?: unknown } = kept
   if (typeof name !== 'string' || !isChartName(name)) return { fault: `its config has no usable chart name` }
   if (typeof version !== 'string' || tryParseVersion(version) === undefined) {
     return { fault: `its config has no SemVer version` }
   }
-  const ordered = fieldOrder.filter((key) => kept.has(key)).map((key) => [key, kept.get(key)] as const)
-  const metadata = isAsWanted ? Object.fromEntries(ordered) : toWellFormed(Object.fromEntries(ordered))
+  if (wanted !== undefined) return { metadata: inFieldOrder(wanted), dropped }
+  const metadata = toWellFormed(inFieldOrder(kept))
   if (!isClean.Check(metadata)) return { fault: 'its config cannot be made sense of' }
   return { metadata, dropped }
+}
+
+function inFieldOrder<T extends object>(fields: T): T {
+  const ordered: Partial<T> = {}
+  for (const key of fieldOrder as (keyof T)[]) if (Object.hasOwn(fields, key)) ordered[key] = fields[key]
+  return ordered as T
 }
 
 /** Keys that are no longer need no closer look: escaped, a character takes six bytes at most. */

@@ -4,8 +4,8 @@ import type { ChartRecord } from './chart-record.ts'
 import { type ChartVersion, compareText, compareVersions, tryParseVersion } from './version.ts'
 
 /** Newest first; equal versions (they differ in build metadata alone) by creation, then by their text. */
-export function sortVersions<T extends { readonly record: ChartRecord }>(items: readonly T[]): T[] {
-  const keyed = items.map((item) => ({
+export function sortVersions<T extends { readonly record: ChartRecord }>(items: Iterable<T>): T[] {
+  const keyed = Array.from(items, (item) => ({
     item,
     text: item.record.version,
     version: parse(item.record),

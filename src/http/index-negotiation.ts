@@ -23,7 +23,8 @@ interface Preferring {
 }
 
 export function chooseForm(headers: Headers, option: IndexFormatOption): IndexForm {
-  const negotiator: Negotiator & Preferring = new Negotiator({ headers: Object.fromEntries(headers) })
+  const wanted = ['accept', 'accept-encoding'].map((name) => [name, headers.get(name) ?? undefined])
+  const negotiator: Negotiator & Preferring = new Negotiator({ headers: Object.fromEntries(wanted) })
   const coding = negotiator.encoding([...CODINGS, 'identity'], { preferred: CODINGS })
   return {
     format: option === 'auto' ? chooseFormat(headers, negotiator) : option,

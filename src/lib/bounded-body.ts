@@ -3,16 +3,16 @@
 import { ChartRepoError } from '../errors.ts'
 
 /**
- * All bytes of `response`, at most `maxBytes`.
+ * All bytes of `response`, at most `maxBytes`. `describe` names it in an error: `the answer to GET …`.
  * @throws BODY_TOO_LARGE as soon as a declared or received length passes the bound; the rest is not read.
  */
 export async function readBoundedBody(
   response: Response,
   maxBytes: number,
-  what: string,
+  describe: () => string,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const tooLarge = () =>
-    new ChartRepoError('BODY_TOO_LARGE', `Cannot read ${what}: it is larger than ${maxBytes} bytes`)
+    new ChartRepoError('BODY_TOO_LARGE', `Cannot read ${describe()}: it is larger than ${maxBytes} bytes`)
   const declared = Number(response.headers.get('content-length') ?? Number.NaN)
   if (declared > maxBytes) {
     await response.body?.cancel()

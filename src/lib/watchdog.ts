@@ -23,19 +23,21 @@ export class Watchdog {
   /** Runs `task` under watch. Time in which nothing is under way, because it waits for its turn, does not count. */
   async watch<T>(task: () => Promise<T>): Promise<T> {
     this.#underWay += 1
-    if (this.#underWay === 1) this.#restart()
+    if (this.#underWay === 1) this.#start()
     try {
       return await task()
     } finally {
       this.#underWay -= 1
-      this.#restart()
+      if (this.#underWay > 0) this.#timer?.refresh()
+      else clearTimeout(this.#timer)
     }
   }
 
-  #restart(): void {
-    clearTimeout(this.#timer)
-    if (this.#underWay === 0 || this.signal.aborted) return
+  #start(): void {
+    if (this.signal.aborted) return
     this.#timer = setTimeout(() => {
+      // Not to be wound up again by what ends from now on.
+      this.#timer = undefined
       const reason = `${this.#what} within ${this.#timeoutMs / 1000} s`
       this.#controller.abort(new ChartRepoError('UPSTREAM_TIMEOUT', reason, { retryable: true }))
     }, this.#timeoutMs)

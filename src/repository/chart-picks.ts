@@ -37,32 +37,36 @@ export class ChartPicks {
   of(repository: string, tags: Tags): RepositoryCharts {
     const known = this.#picked.get(tags)
     if (known !== undefined) return known
-    const byName = Map.groupBy(pickVersions(repository, tags, this.#records), ({ record }) => record.name)
-    const names = [...byName.keys()].sort(compareText)
-    const charts = new Map(names.map((name) => [name, sortVersions(byName.get(name) ?? [])]))
+    const picked = pickVersions(repository, tags, this.#records)
+    const byName = [...picked].sort(([a], [b]) => compareText(a, b))
+    const charts = new Map(byName.map(([name, versions]) => [name, sortVersions(versions.values())]))
     this.#picked.set(tags, charts)
     return charts
   }
 }
 
 /**
- * The charts of one repository, one per name and version. Several tags of one version are one entry: the tag that is
+ * The charts of one repository by name and version. Several tags of one version are one entry: the tag that is
  * the version itself counts before others, and those in lexical order.
  */
-function pickVersions(repository: string, tags: Tags, records: Records): Iterable<ChartFile> {
-  const picked = new Map<string, ChartFile>()
+function pickVersions(
+  repository: string,
+  tags: Tags,
+  records: Records,
+): ReadonlyMap<string, ReadonlyMap<string, ChartFile>> {
+  const picked = new Map<string, Map<string, ChartFile>>()
   for (const [tag, digest] of tags) {
     const record = findChart(records, digest)
     if (record === undefined) continue
-    const fileName = chartFileName(record.name, record.version)
-    // Two charts of one repository may have one file name (`a` 1-2.0.0 and `a-1` 2.0.0): the name tells them apart.
-    const key = `${record.name}\n${fileName}`
-    const holder = picked.get(key)
-    if (holder === undefined || isBefore(tag, holder.tag, record.version)) {
-      picked.set(key, { fileName, repository, tag, record })
+    const { name, version } = record
+    const versions = picked.get(name) ?? new Map<string, ChartFile>()
+    picked.set(name, versions)
+    const holder = versions.get(version)
+    if (holder === undefined || isBefore(tag, holder.tag, version)) {
+      versions.set(version, { fileName: chartFileName(name, version), repository, tag, record })
     }
   }
-  return picked.values()
+  return picked
 }
 
 function isBefore(tag: string, other: string, version: string): boolean {

@@ -80,7 +80,7 @@ export async function* renderPages(options: PagesOptions): AsyncGenerator<Uint8A
         if (slices.isOver()) await slices.next()
       }
       places.set(step.chart.key, [start, page.position])
-      // Every entry was a text of its own on its way into a page. Such a document is made once, before there is any.
+      // Every entry was a text of its own on its way into a page.
       renderedBytes += page.position - start
       if (renderedBytes > limits.collectAfterBytes) {
         collectGarbage()

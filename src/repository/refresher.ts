@@ -146,7 +146,9 @@ export class Refresher {
 
   #missing(): ChartRepoError {
     const progress = this.#progress && describeProgress(this.#progress.report)
-    return missing(this.#outcome.error ?? (progress === undefined ? FIRST_CRAWL : `${FIRST_CRAWL}: ${progress}`))
+    const reason = this.#outcome.error ?? (progress === undefined ? FIRST_CRAWL : `${FIRST_CRAWL}: ${progress}`)
+    const message = `There is no index yet: ${reason}`
+    return new ChartRepoError('SNAPSHOT_MISSING', message, { retryAfterMs: limits.refreshPauseMs })
   }
 
   /** Resolves after a refresh that began at `since` or later, whatever became of it. */
@@ -241,11 +243,6 @@ export class Refresher {
       await clock.sleep(Math.min(wait, rest), signal).catch(() => undefined)
     }
   }
-}
-
-function missing(reason: string): ChartRepoError {
-  const message = `There is no index yet: ${reason}`
-  return new ChartRepoError('SNAPSHOT_MISSING', message, { retryAfterMs: limits.refreshPauseMs })
 }
 
 function describeProblems(problems: readonly Problem[]): string | undefined {

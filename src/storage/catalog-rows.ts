@@ -36,46 +36,33 @@ interface TagRow {
   readonly digest: string | null
 }
 
-const PAGE_ROWS = 1_000
-
-/** Rows one by one take four times as long, all at once twice the memory. */
-function* readInPages<R>(db: Database, table: 'record' | 'tag'): Generator<R> {
-  const page = db.query<R & { rowid: number }, [number, number]>(
-    `SELECT rowid, * FROM ${table} WHERE rowid > ? ORDER BY rowid LIMIT ?`,
-  )
-  for (let after = 0; ; ) {
-    const rows = page.all(after, PAGE_ROWS)
-    yield* rows
-    const last = rows.at(-1)
-    if (last === undefined || rows.length < PAGE_ROWS) return
-    after = last.rowid
-  }
-}
-
 /** Everything but the texts of index entries. What is not whole is left out: it is fetched again. */
 export function readCatalog(db: Database): StoredCatalog {
   const records = new Map<Digest, ManifestRecord>()
-  // The same few texts in many rows: names, versions that are tags, digests that tags point to.
+  // The same few texts in many rows: names, and versions that are tags.
   const texts = new Map<string, string>()
-  const share = <T extends string | null>(text: T): T => {
-    if (text === null) return text
+  const share: Share = (text) => {
     const known = texts.get(text)
     if (known === undefined) texts.set(text, text)
-    return (known ?? text) as T
+    return known ?? text
   }
-  for (const row of readInPages<RecordRow>(db, 'record')) {
-    if (!isDigest(row.digest)) continue
-    const record = fromRow({ ...row, name: share(row.name), version: share(row.version) }, share(row.digest))
-    if (record !== undefined) records.set(share(row.digest), record)
+  for (const row of db.query<RecordRow, []>('SELECT * FROM record').iterate()) {
+    const { digest } = row
+    if (!isDigest(digest)) continue
+    const record = fromRow(row, digest, share)
+    if (record !== undefined) records.set(digest, record)
   }
   const repositories = new Map<string, Map<string, Digest | null>>()
   let isWhole = true
-  for (const { repository, tag, digest } of readInPages<TagRow>(db, 'tag')) {
+  for (const { repository, tag, digest } of db.query<TagRow, []>('SELECT * FROM tag').iterate()) {
     const stored = repositories.get(repository) ?? new Map<string, Digest | null>()
     repositories.set(repository, stored)
     if (digest !== null && !isDigest(digest)) continue
-    stored.set(share(tag), share(digest))
-    if (digest !== null && !records.has(digest)) isWhole = false
+    const record = digest === null ? undefined : records.get(digest)
+    if (digest !== null && record === undefined) isWhole = false
+    // Of the two texts of a digest the record's own is kept.
+    const isOwn = record?.kind === 'chart' && record.manifest === digest
+    stored.set(share(tag), isOwn ? record.manifest : digest)
   }
   const listing = db.query<{ listed_at: number }, []>('SELECT listed_at FROM listing').get()
   // Without the meaning of one of its tags a listing is not what was published; the records spare most of the crawl.
@@ -99,16 +86,25 @@ export function toRow(digest: Digest, record: ManifestRecord): Record<keyof Reco
   }
 }
 
-function fromRow(row: RecordRow, digest: Digest): ManifestRecord | undefined {
+/** One text for all that are equal. */
+type Share = (text: string) => string
+
+function fromRow(row: RecordRow, digest: Digest, share: Share): ManifestRecord | undefined {
   if (row.skip_reason !== null) return { kind: 'skipped', reason: row.skip_reason }
   const chart = toLayer(row.chart_digest, row.chart_size)
   const { name, version, manifest } = row
   if (name === null || version === null || chart === undefined) return undefined
   if (manifest !== null && !isDigest(manifest)) return undefined
   if (tryParseVersion(version) === undefined) return undefined
-  const provenance = toLayer(row.provenance_digest, row.provenance_size)
-  const created = row.created ?? undefined
-  return { kind: 'chart', name, version, created, chart, provenance, manifest: manifest ?? digest }
+  return {
+    kind: 'chart',
+    name: share(name),
+    version: share(version),
+    created: row.created ?? undefined,
+    chart,
+    provenance: toLayer(row.provenance_digest, row.provenance_size),
+    manifest: manifest ?? digest,
+  }
 }
 
 function toLayer(digest: string | null, size: number | null): LayerRecord | undefined {

@@ -114,8 +114,7 @@ export class HttpRegistry implements TagLister, ManifestReader, BlobReader {
     const named = response.headers.get('docker-content-digest') ?? ''
     return {
       digest,
-      confirmed:
-        isDigest(reference) || (isDigest(named) ? digestBytes(bytes, digestAlgorithm(named)) === named : undefined),
+      confirmed: named === digest || isDigest(reference) || (isDigest(named) ? isDigestOf(named, bytes) : undefined),
       mediaType: (response.headers.get('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '',
       bytes,
     }
@@ -172,9 +171,13 @@ function pickNames(items: readonly unknown[] | null, isName: (text: string) => b
   return (items ?? []).filter((item): item is string => typeof item === 'string' && isName(item))
 }
 
+function isDigestOf(digest: Digest, bytes: Uint8Array): boolean {
+  return digestBytes(bytes, digestAlgorithm(digest)) === digest
+}
+
 /** The call is described only where the digest is wrong: of a crawl's answers hardly one is. */
 function verifyAnswer(call: HttpCall, bytes: Uint8Array, digest: Digest): void {
-  if (digestBytes(bytes, digestAlgorithm(digest)) === digest) return
+  if (isDigestOf(digest, bytes)) return
   verifyDigest(bytes, digest, `the answer to ${describeCall(call)}`)
 }
 

@@ -4,7 +4,7 @@
  * Redirects are handed out, not followed, and bodies are never decompressed: digests are of the bytes as sent.
  */
 
-import { ChartRepoError, isChartRepoError } from '../errors.ts'
+import { ChartRepoError } from '../errors.ts'
 import { readBoundedBody } from '../lib/bounded-body.ts'
 import { errorCode } from '../lib/error-code.ts'
 import { limits } from '../limits.ts'
@@ -46,7 +46,7 @@ export function createTransport(options: TransportOptions): Send {
       if (call.maxBodyBytes === undefined) {
         return new Response(guardStream(response, controller, call, stallTimeoutMs), response)
       }
-      const bytes = await readBoundedBody(response, call.maxBodyBytes, 'the answer')
+      const bytes = await readBoundedBody(response, call.maxBodyBytes, () => `the answer to ${describeCall(call)}`)
       return new Response(bytes, response)
     } catch (error) {
       throw toTransportError(error, call)
@@ -127,11 +127,6 @@ const PERMANENT = /CERT|TLS|SSL|UNABLE_TO|INVALID_URL|UnsupportedProtocol|Unsupp
  * The caller's own abort reason is passed on as it is.
  */
 function toTransportError(error: unknown, call: HttpCall): unknown {
-  // Said here, with the address, and not by what reads the body: only where it matters is a call worth describing.
-  if (isChartRepoError(error, 'BODY_TOO_LARGE')) {
-    const fault = `it is larger than ${call.maxBodyBytes} bytes`
-    return new ChartRepoError('BODY_TOO_LARGE', `Cannot read the answer to ${describeCall(call)}: ${fault}`)
-  }
   if (error instanceof ChartRepoError || call.signal?.aborted === true) return error
   return brokenOff(describeCall(call), errorCode(error))
 }
