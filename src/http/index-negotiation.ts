@@ -23,8 +23,11 @@ interface Preferring {
 }
 
 export function chooseForm(headers: Headers, option: IndexFormatOption): IndexForm {
-  const wanted = ['accept', 'accept-encoding'].map((name) => [name, headers.get(name) ?? undefined])
-  const negotiator: Negotiator & Preferring = new Negotiator({ headers: Object.fromEntries(wanted) })
+  const wanted = {
+    accept: headers.get('accept') ?? undefined,
+    'accept-encoding': headers.get('accept-encoding') ?? undefined,
+  }
+  const negotiator: Negotiator & Preferring = new Negotiator({ headers: wanted })
   const coding = negotiator.encoding([...CODINGS, 'identity'], { preferred: CODINGS })
   return {
     format: option === 'auto' ? chooseFormat(headers, negotiator) : option,

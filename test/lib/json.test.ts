@@ -24,6 +24,8 @@ test.each(['', ' ', '{', '{"a":1,}', "{'a':1}", 'undefined', 'NaN', '1 2', '{"a"
 test('tryParseJson takes bytes that are no UTF-8 for no JSON', () => {
   expect(tryParseJson(Buffer.from('"\xff"', 'latin1'))).toBeUndefined()
   expect(tryParseJson(Buffer.from([0x22, 0xc3]))).toBeUndefined()
+  // Nothing of it is left for the next text.
+  expect(tryParseJson(Buffer.from('"é"'))).toBe('é')
 })
 
 test('tryParseJson survives nesting without end', () => {

@@ -38,6 +38,19 @@ test('Watchdog begins the time anew whenever something ends, well or not', async
   expect(watchdog.signal.aborted).toBe(true)
 })
 
+test('Watchdog leaves no timer behind once it has aborted, whatever still ends', async () => {
+  const watchdog = new Watchdog('x', 1000)
+  const [hanging, late] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const watched = [watchdog.watch(() => hanging.promise), watchdog.watch(() => late.promise)]
+  jest.advanceTimersByTime(1000)
+  expect(watchdog.signal.aborted).toBe(true)
+  late.resolve()
+  await watched[1]
+  expect(jest.getTimerCount()).toBe(0)
+  hanging.resolve()
+  await watched[0]
+})
+
 test('Watchdog does not count the time in which nothing is under way', async () => {
   const watchdog = new Watchdog('x', 1000)
   jest.advanceTimersByTime(10_000)

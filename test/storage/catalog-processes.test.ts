@@ -1,9 +1,12 @@
 /** One catalog file and several processes: each finds a whole one, none is in the way of another, and one may die. */
+
+import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { limits } from '../../src/limits.ts'
 import { CatalogFile } from '../../src/storage/catalog-file.ts'
+import { readCatalog } from '../../src/storage/catalog-rows.ts'
 import { openChild, runCommand, runOrThrow } from '../stand/child.ts'
 import { openTempDir } from '../stand/temp-dir.ts'
 import { waitFor } from '../stand/wait-for.ts'
@@ -91,9 +94,10 @@ test('two first listings that are written at the same time: one waits, and nobod
   const found = new Set<number | undefined>()
   await two.saveListing(first(6, { b: { v1: digest('demo') } }))
   expect(isSaved).toBe(false)
-  for (let moment = 0; moment < 2; moment++) {
-    // What a start would find if both were killed now.
-    found.add(stage.reopen().repositories.size)
+  // As a start would find it if both were killed now.
+  using db = new Database(stage.path, { readonly: true })
+  while (!isSaved) {
+    found.add(readCatalog(db).repositories.size)
     await new Promise((resolve) => setImmediate(resolve))
   }
   await saving
