@@ -1,18 +1,20 @@
 /** From configuration to a running whole: the only file that knows both the ports and what implements them. */
 
 import { X509Certificate } from 'node:crypto'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { rootCertificates } from 'node:tls'
-import type { Configuration } from './config/configuration.ts'
+import type { Configuration, LocalStorage, RegistryStorage } from './config/configuration.ts'
 import { quote } from './config/sources.ts'
-import { ChartRepoError, describeError } from './errors.ts'
+import { ChartRepoError, describeError, isChartRepoError } from './errors.ts'
 import { createApp } from './http/app.ts'
 import { systemClock } from './lib/clock.ts'
 import { trimMemory } from './lib/memory-trim.ts'
 import { readSmallFile } from './lib/small-file.ts'
 import { limits } from './limits.ts'
+import type { RegistryStore } from './oci/registry-store.ts'
 import type { CatalogListing } from './repository/catalog.ts'
-import { ChartFiles } from './repository/chart-files.ts'
+import { type ChartContents, ChartFiles } from './repository/chart-files.ts'
+import type { CrawledRegistry } from './repository/crawl.ts'
 import { Examiner } from './repository/examiner.ts'
 import { Failures } from './repository/failures.ts'
 import { Publisher } from './repository/publisher.ts'
@@ -21,6 +23,8 @@ import { BlobCache } from './storage/blob-cache.ts'
 import { CatalogFile } from './storage/catalog-file.ts'
 import type { StoredCatalog } from './storage/catalog-rows.ts'
 import { DocumentFiles } from './storage/document-files.ts'
+import { LocalCharts } from './storage/local-charts.ts'
+import { LocalRegistry } from './storage/local-registry.ts'
 import type { Log } from './telemetry/log.ts'
 import type { Credential } from './upstream/credentials.ts'
 import { openCredentialsFile } from './upstream/credentials-file.ts'
@@ -36,32 +40,30 @@ export interface Composition {
   close(): Promise<void>
 }
 
+/** What is behind the ports, whichever of the two it is. */
+interface Storage {
+  readonly registry: CrawledRegistry
+  readonly contents: ChartContents
+  /** The protocol is served over it; undefined where the registry is somewhere else. */
+  readonly store: RegistryStore | undefined
+  readonly description: string
+  /** What tells one view from another. */
+  readonly view: readonly unknown[]
+  start(): void
+  close(): Promise<void>
+}
+
 /** @throws CONFIG_INVALID, one fault per line, when a file that the configuration names cannot be used. */
 export async function compose(configuration: Configuration, log: Log, version: string): Promise<Composition> {
-  const { registry: wanted, cache } = configuration
+  const { cache, revalidateIntervalMs } = configuration
   const clock = systemClock
-  const { credentials, caCertificates } = openFiles(configuration, log)
-  if (wanted.insecure) {
-    log.warn(
-      'THE CERTIFICATE OF THE REGISTRY IS NOT CHECKED (--storage-registry-insecure): anybody in between can pose as it',
-    )
-  }
-  const registry = new RemoteRegistry({
-    address: { host: wanted.host, scheme: wanted.scheme },
-    pathPrefix: wanted.pathPrefix,
-    repositories: wanted.repositories,
-    credentials,
-    transport: {
-      userAgent: `oci-chartrepo/${version}`,
-      insecure: wanted.insecure,
-      ...(caCertificates !== undefined && { caCertificates }),
-    },
-    clock,
-    log,
-  })
-  const blobs = await BlobCache.open({ dir: join(cache.dir, 'blobs'), maxBytes: cache.maxBytes, clock, log })
-  const { catalog, stored } = CatalogFile.open(catalogPath(configuration), log)
-  const { revalidateIntervalMs } = configuration
+  const { storage: wanted } = configuration
+  const storage =
+    wanted.kind === 'local'
+      ? await openLocal(wanted, log)
+      : await openRemote(wanted, { cache, userAgent: `oci-chartrepo/${version}`, log })
+  const { registry } = storage
+  const { catalog, stored } = CatalogFile.open(catalogPath(cache.dir, storage.view), log)
   const { records } = stored
   const { format, servesPartial, ...indexOptions } = configuration.index
   const publisher = new Publisher({
@@ -91,24 +93,84 @@ export async function compose(configuration: Configuration, log: Log, version: s
     log,
   })
   let endTrimming: (() => void) | undefined
-  const files = new ChartFiles(registry, blobs, refresher)
+  const files = new ChartFiles(storage.contents, refresher)
   return {
-    app: createApp({ index: refresher, indexFormat: format, files, version, log }),
-    description: describe(configuration, credentials.find(wanted.host, wanted.pathPrefix)),
+    app: createApp({ index: refresher, indexFormat: format, files, store: storage.store, version, log }),
+    description: storage.description,
     start: () => {
       endTrimming = trimMemory()
       refresher.start()
+      storage.start()
     },
     close: async () => {
       endTrimming?.()
       await refresher.stop()
+      await storage.close()
       catalog.close()
     },
   }
 }
 
+/** The registry is a directory of ours. */
+async function openLocal(wanted: LocalStorage, log: Log): Promise<Storage> {
+  const { rootDir, rootDirOption, sweepIntervalMs, sweepDelayMs } = wanted
+  const root = resolve(rootDir)
+  const local = await LocalRegistry.open({ root, sweepIntervalMs, sweepDelayMs, clock: systemClock, log }).catch(
+    (error: unknown) => {
+      if (!isChartRepoError(error, 'CONFIG_INVALID')) throw error
+      const message = `${rootDirOption}: given ${quote(rootDir)}, which ${error.message}`
+      throw new ChartRepoError('CONFIG_INVALID', message, { cause: error })
+    },
+  )
+  const charts = new LocalCharts(local)
+  return {
+    registry: charts,
+    contents: charts,
+    store: local,
+    description: `its own registry in ${rootDir} (anybody who reaches it may write to it)`,
+    view: ['local', root],
+    start: () => local.start(),
+    close: () => local.close(),
+  }
+}
+
+/** The registry is somewhere else; what was read from it is kept in the cache directory. */
+async function openRemote(
+  wanted: RegistryStorage,
+  { cache, userAgent, log }: { readonly cache: Configuration['cache']; readonly userAgent: string; readonly log: Log },
+): Promise<Storage> {
+  const clock = systemClock
+  const { credentials, caCertificates } = openFiles(wanted, log)
+  if (wanted.insecure) {
+    log.warn(
+      'THE CERTIFICATE OF THE REGISTRY IS NOT CHECKED (--storage-registry-insecure): anybody in between can pose as it',
+    )
+  }
+  const { host, scheme, pathPrefix, repositories, insecure } = wanted
+  const registry = new RemoteRegistry({
+    address: { host, scheme },
+    pathPrefix,
+    repositories,
+    credentials,
+    transport: { userAgent, insecure, ...(caCertificates !== undefined && { caCertificates }) },
+    clock,
+    log,
+  })
+  const blobs = await BlobCache.open({ dir: join(cache.dir, 'blobs'), maxBytes: cache.maxBytes, clock, log })
+  return {
+    registry,
+    // Not tied to whoever asks: the blob goes into the cache even when the client has left.
+    contents: { open: (repository, layer) => blobs.open(layer, () => registry.openBlob(repository, layer)) },
+    store: undefined,
+    description: describe(wanted, credentials.find(host, pathPrefix)),
+    view: [host, pathPrefix, repositories],
+    start: () => undefined,
+    close: () => Promise.resolve(),
+  }
+}
+
 /** Everything the configuration names on disk, so that all that is wrong is said at once. */
-function openFiles({ registry }: Configuration, log: Log) {
+function openFiles(registry: RegistryStorage, log: Log) {
   const faults: string[] = []
   const attempt = <T>(option: string, open: () => T): T | undefined => {
     try {
@@ -153,9 +215,9 @@ function isCertificate(pem: string): boolean {
 }
 
 /** One catalog per view of a registry, so that a changed command line does not serve what is no longer in view. */
-function catalogPath({ cache, registry }: Configuration): string {
-  const view = JSON.stringify([registry.host, registry.pathPrefix, registry.repositories])
-  return join(cache.dir, `catalog-${Bun.CryptoHasher.hash('sha256', view, 'hex').slice(0, 16)}.sqlite`)
+function catalogPath(cacheDir: string, view: readonly unknown[]): string {
+  const hash = Bun.CryptoHasher.hash('sha256', JSON.stringify(view), 'hex')
+  return join(cacheDir, `catalog-${hash.slice(0, 16)}.sqlite`)
 }
 
 /** The listing of the run before. Its tags count as checked now: each is re-checked within one interval from here on. */
@@ -165,7 +227,7 @@ function toListing(stored: StoredCatalog, now: number): CatalogListing | undefin
   return { listedAt: stored.listedAt, repositories: new Map(repositories) }
 }
 
-function describe({ registry }: Configuration, credential: Credential | undefined): string {
+function describe(registry: RegistryStorage, credential: Credential | undefined): string {
   const scheme = registry.scheme === undefined ? '' : `${registry.scheme}://`
   const path = registry.pathPrefix === '' ? '' : `/${registry.pathPrefix}`
   return `${scheme}${registry.host}${path} (${describeCredential(credential)})`

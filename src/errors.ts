@@ -28,6 +28,36 @@ export type ErrorCode =
   | 'BODY_TOO_LARGE'
   /** The disk is full or read-only, and the bytes do not fit into memory either. */
   | 'STORAGE_FULL'
+  /** The directory of the embedded registry cannot be written: permissions, or a read-only file system. */
+  | 'STORAGE_DENIED'
+  /** A repository's directory holds something that is no image layout, or that cannot be read. */
+  | 'LAYOUT_DAMAGED'
+  /** What was given for a repository or a tag is no such name, or one that the embedded registry cannot keep. */
+  | 'NAME_INVALID'
+  /** The embedded registry has no such repository. */
+  | 'REPOSITORY_UNKNOWN'
+  /** The repository has no such manifest. */
+  | 'MANIFEST_UNKNOWN'
+  /** What was pushed as a manifest is none, or not of the type it was called. */
+  | 'MANIFEST_INVALID'
+  /** A manifest larger than its bound in limits.ts was pushed. */
+  | 'MANIFEST_TOO_LARGE'
+  /** The repository has no such blob. */
+  | 'BLOB_UNKNOWN'
+  /** What was given for a digest is none, or not that of the bytes that were pushed with it. */
+  | 'DIGEST_INVALID'
+  /** There is no such upload: it was finished, cancelled, given up, or begun before the server started. */
+  | 'UPLOAD_UNKNOWN'
+  /** The upload cannot take this: it is in use by another request, its body broke off, or what it says of itself is no use. */
+  | 'UPLOAD_INVALID'
+  /** A chunk does not begin where the one before ended. */
+  | 'UPLOAD_OUT_OF_ORDER'
+  /** There are as many uploads as there may be. */
+  | 'TOO_MANY_UPLOADS'
+  /** One push by digest was to set more tags than one push may. */
+  | 'TOO_MANY_TAGS'
+  /** A number of entries to list was asked for that is none. */
+  | 'PAGE_INVALID'
 
 export interface ErrorOptions {
   readonly cause?: unknown

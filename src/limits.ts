@@ -130,6 +130,21 @@ export const limits = {
   /** How often a crawl that takes long says in the log how far it is. */
   progressIntervalMs: 5_000,
 
+  /** Uploads begun and not finished: each is a kilobyte of memory, and a file once it has bytes. */
+  maxUploads: 10_000,
+  /** An upload that nobody has sent anything to for so long is given up: clients that retry come back within minutes. */
+  uploadIdleMs: 3_600_000,
+  /** How often uploads that were given up are looked for. */
+  uploadSweepIntervalMs: 300_000,
+  /** Blobs too large for memory that are known to be whole, so that they are not hashed again; a hundred bytes each. */
+  maxVerifiedBlobs: 100_000,
+  /** Manifests whose links are kept in memory: half a kilobyte each. */
+  maxManifestLinks: 50_000,
+  /** Referrers in one answer: with annotations of a kilobyte they are the 4 MiB that clients read of it. */
+  maxReferrersPerPage: 2_000,
+  /** Tags that one push by digest may set: the spec asks for ten. */
+  maxTagsPerPush: 100,
+
   /** What consumers of an index are known to take, in bytes of its plain form: passing a bound is worth a warning. */
   consumerBounds: [
     { consumer: 'Rancher', bytes: 5 * MiB },

@@ -49,6 +49,8 @@ async function serve(configuration: Configuration): Promise<void> {
       development: false,
       reusePort: false,
       idleTimeout: 60,
+      // Bodies are read as they come, against bounds of their own; a blob has none but the disk.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     })
   } catch (error) {
     await composition.close()

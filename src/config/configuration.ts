@@ -10,23 +10,39 @@ import { tryReadValue } from './option-kinds.ts'
 import { type OptionName, type OptionSpec, type OptionValues, optionNames, options } from './options.ts'
 import { type GivenText, quote, readCommandLine, readConfigFile, readEnvironment, type SourceTexts } from './sources.ts'
 
+/** A registry somewhere else. */
+export interface RegistryStorage {
+  readonly kind: 'registry'
+  /** `host[:port]` */
+  readonly host: string
+  readonly scheme: 'http' | 'https' | undefined
+  /** Without slashes at its ends; empty for everything. */
+  readonly pathPrefix: string
+  readonly repositories: readonly string[]
+  readonly credentialsPath: string
+  /** The file was asked for, so it must be there. */
+  readonly credentialsRequired: boolean
+  readonly caFile: string | undefined
+  readonly insecure: boolean
+  /** How whoever configured this calls the two files, for messages. */
+  readonly fileOptions: { readonly credentials: string; readonly caFile: string }
+}
+
+/** The embedded registry. */
+export interface LocalStorage {
+  readonly kind: 'local'
+  readonly rootDir: string
+  /** How whoever configured this calls the directory, for messages. */
+  readonly rootDirOption: string
+  /** How often unused blobs are looked for; 0 for never. */
+  readonly sweepIntervalMs: number
+  /** How old they must be. */
+  readonly sweepDelayMs: number
+}
+
 export interface Configuration {
   readonly listen: { readonly host: string | undefined; readonly port: number }
-  readonly registry: {
-    /** `host[:port]` */
-    readonly host: string
-    readonly scheme: 'http' | 'https' | undefined
-    /** Without slashes at its ends; empty for everything. */
-    readonly pathPrefix: string
-    readonly repositories: readonly string[]
-    readonly credentialsPath: string
-    /** The file was asked for, so it must be there. */
-    readonly credentialsRequired: boolean
-    readonly caFile: string | undefined
-    readonly insecure: boolean
-    /** How whoever configured this calls the two files, for messages. */
-    readonly fileOptions: { readonly credentials: string; readonly caFile: string }
-  }
+  readonly storage: RegistryStorage | LocalStorage
   readonly cache: { readonly dir: string; readonly maxBytes: number }
   readonly index: {
     readonly format: 'auto' | 'yaml' | 'json'
@@ -112,45 +128,29 @@ function combine(
   faults: string[],
 ): Configuration | undefined {
   const nameOf = (name: OptionName) => given.get(name) ?? `--${name}`
-  const named = values['storage-registry-repo']
-  // Where another storage was asked for, that is the fault there is.
-  if (named === undefined && !given.has('storage-registry-repo') && values.storage === 'registry') {
-    faults.push('--storage-registry-repo: given nothing, wanted the registry whose charts are to be served')
-  }
-  if (values['storage-registry-insecure'] && values['storage-registry-ca-file'] !== undefined) {
-    const [insecure, caFile] = [nameOf('storage-registry-insecure'), nameOf('storage-registry-ca-file')]
-    faults.push(`${insecure}: given together with ${caFile}, wanted one of them`)
+  const isLocal = values.storage === undefined ? !given.has('storage-registry-repo') : values.storage === 'local'
+  const [kind, other] = isLocal ? ['local', 'registry'] : ['registry', 'local']
+  for (const [name, origin] of given) {
+    if (name.startsWith(`storage-${other}-`)) {
+      faults.push(`${origin}: given together with storage ${kind}, wanted with storage ${other} alone`)
+    }
   }
   const chartUrl = values['chart-url']
   if (chartUrl !== undefined && values['index-urls'] === 'oci') {
     faults.push(`${nameOf('chart-url')}: given together with ${nameOf('index-urls')}, wanted one of them`)
   }
-  const address =
-    named === undefined ? undefined : parseRegistry(named, values['storage-registry-scheme'], nameOf, faults)
-  const repositories = values['storage-registry-repositories'] ?? []
-  for (const entry of repositories) checkRepository(entry, address?.pathPrefix ?? '', nameOf, faults)
-  if (address === undefined) return undefined
+  const storage = isLocal ? combineLocal(values, nameOf, faults) : combineRegistry(values, given, nameOf, faults)
+  if (storage === undefined) return undefined
   return {
     listen: { host: values['listen-host'], port: values.port },
-    registry: {
-      ...address,
-      repositories,
-      credentialsPath: values['storage-registry-config'],
-      credentialsRequired: given.has('storage-registry-config'),
-      caFile: values['storage-registry-ca-file'],
-      insecure: values['storage-registry-insecure'],
-      fileOptions: {
-        credentials: nameOf('storage-registry-config'),
-        caFile: nameOf('storage-registry-ca-file'),
-      },
-    },
+    storage,
     cache: { dir: values['cache-dir'] ?? surroundings.platformCacheDir, maxBytes: values['cache-size'] },
     index: {
       format: values['index-format'],
       versionsEach: values['index-versions'],
       chartUrls:
-        values['index-urls'] === 'oci'
-          ? { registryHost: address.host }
+        values['index-urls'] === 'oci' && storage.kind === 'registry'
+          ? { registryHost: storage.host }
           : { prefix: chartUrl === undefined ? '' : `${chartUrl}/` },
       servesPartial: values['serve-partial'],
     },
@@ -164,12 +164,57 @@ function combine(
   }
 }
 
+function combineLocal(values: OptionValues, nameOf: (name: OptionName) => string, faults: string[]): LocalStorage {
+  if (values['index-urls'] === 'oci') {
+    const wanted = 'proxy: the embedded registry does not know under which name it is reached'
+    faults.push(`${nameOf('index-urls')}: given oci together with the embedded registry, wanted ${wanted}`)
+  }
+  return {
+    kind: 'local',
+    rootDir: values['storage-local-rootdir'],
+    rootDirOption: nameOf('storage-local-rootdir'),
+    sweepIntervalMs: values['storage-local-gc-interval'],
+    sweepDelayMs: values['storage-local-gc-delay'],
+  }
+}
+
+function combineRegistry(
+  values: OptionValues,
+  given: ReadonlyMap<OptionName, string>,
+  nameOf: (name: OptionName) => string,
+  faults: string[],
+): RegistryStorage | undefined {
+  const named = values['storage-registry-repo']
+  if (named === undefined && !given.has('storage-registry-repo')) {
+    faults.push('--storage-registry-repo: given nothing, wanted the registry whose charts are to be served')
+  }
+  if (values['storage-registry-insecure'] && values['storage-registry-ca-file'] !== undefined) {
+    const [insecure, caFile] = [nameOf('storage-registry-insecure'), nameOf('storage-registry-ca-file')]
+    faults.push(`${insecure}: given together with ${caFile}, wanted one of them`)
+  }
+  const address =
+    named === undefined ? undefined : parseRegistry(named, values['storage-registry-scheme'], nameOf, faults)
+  const repositories = values['storage-registry-repositories'] ?? []
+  for (const entry of repositories) checkRepository(entry, address?.pathPrefix ?? '', nameOf, faults)
+  if (address === undefined) return undefined
+  return {
+    kind: 'registry',
+    ...address,
+    repositories,
+    credentialsPath: values['storage-registry-config'],
+    credentialsRequired: given.has('storage-registry-config'),
+    caFile: values['storage-registry-ca-file'],
+    insecure: values['storage-registry-insecure'],
+    fileOptions: { credentials: nameOf('storage-registry-config'), caFile: nameOf('storage-registry-ca-file') },
+  }
+}
+
 function parseRegistry(
   named: string,
   scheme: 'HTTP' | 'HTTPS' | undefined,
   nameOf: (name: OptionName) => string,
   faults: string[],
-): Pick<Configuration['registry'], 'host' | 'scheme' | 'pathPrefix'> | undefined {
+): Pick<RegistryStorage, 'host' | 'scheme' | 'pathPrefix'> | undefined {
   const match = /^(?:(https?|oci):\/\/)?([^/]+)(?:\/(.*))?$/i.exec(named)
   const host = match?.[2] ?? ''
   const url = URL.parse(`http://${host}`)

@@ -34,9 +34,9 @@ export const options = {
   port: { kind: port, default: '8080', help: 'port to listen on; 0 picks a free one and prints it' },
   'listen-host': { kind: host, defaultHelp: 'all addresses', help: 'address to listen on' },
   storage: {
-    kind: choice('registry'),
-    default: 'registry',
-    help: 'where the charts are',
+    kind: choice('registry', 'local'),
+    defaultHelp: 'registry where one is given, else local',
+    help: 'where the charts are: in a registry, or in a directory that this server is the registry of',
   },
   'storage-registry-repo': {
     kind: { ...text, placeholder: 'HOST[:PORT][/PATH]' },
@@ -61,6 +61,21 @@ export const options = {
     help: 'PEM file of a certificate authority to trust besides the usual ones',
   },
   'storage-registry-insecure': { kind: flag, default: 'false', help: "do not check the registry's certificate" },
+  'storage-local-rootdir': {
+    kind: path,
+    default: './data',
+    help: 'directory of the embedded registry: an OCI image layout for each repository',
+  },
+  'storage-local-gc-interval': {
+    kind: duration,
+    default: '1h',
+    help: 'blobs that no manifest is made of are looked for this often and removed; 0 for never',
+  },
+  'storage-local-gc-delay': {
+    kind: duration,
+    default: '1h',
+    help: 'such blobs stay at least this long: longer than a push takes',
+  },
   'cache-dir': {
     kind: path,
     defaultHelp: "the platform's cache directory",
@@ -134,9 +149,10 @@ export function renderHelp(): string {
     return [left, `${spec.help}${given === undefined || given === 'false' ? '' : ` (default: ${given})`}`]
   })
   rows.push(['--help', 'this text'], ['--version', 'the version'])
-  return `oci-chartrepo makes any OCI registry a classic Helm chart repository.
+  return `oci-chartrepo makes any OCI registry a classic Helm chart repository, or is the registry itself.
 
   oci-chartrepo --storage-registry-repo=registry.example.com
+  oci-chartrepo --storage-local-rootdir=/var/lib/charts
   helm repo add charts http://localhost:8080
 
 Every option is also an environment variable (--cache-dir is CACHE_DIR) and a key of

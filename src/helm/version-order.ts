@@ -1,7 +1,8 @@
 /** The order of a chart's versions in an index: newest first. */
 
+import { compareText } from '../lib/compare-text.ts'
 import type { ChartRecord } from './chart-record.ts'
-import { type ChartVersion, compareText, compareVersions, tryParseVersion } from './version.ts'
+import { type ChartVersion, compareVersions, tryParseVersion } from './version.ts'
 
 /** Newest first; equal versions (they differ in build metadata alone) by creation, then by their text. */
 export function sortVersions<T extends { readonly record: ChartRecord }>(items: Iterable<T>): T[] {

@@ -3,6 +3,8 @@
  * missing minor and patch, and leading zeros in the three numbers are allowed; anything else invalid is refused.
  */
 
+import { compareText } from '../lib/compare-text.ts'
+
 export interface ChartVersion {
   /** Major, minor, patch: digits without leading zeros. Strings, because Helm compares them up to 2^64. */
   readonly numbers: readonly [string, string, string]
@@ -55,11 +57,6 @@ function compareIdentifiers(a: string, b: string): number {
 
 function compareDigits(a: string, b: string): number {
   return a.length - b.length || compareText(a, b)
-}
-
-/** By code unit, never by locale: the order is part of the contract. */
-export function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }
 
 function trimZeros(digits = '0'): string {

@@ -5,30 +5,41 @@
 
 import { Elysia, ValidationError } from 'elysia'
 import { ChartRepoError, describeError } from '../errors.ts'
-import type { Log } from '../telemetry/log.ts'
+import type { RegistryStore } from '../oci/registry-store.ts'
+import { errorFields, type Log } from '../telemetry/log.ts'
 import { chartsRoute, type FileSource } from './charts-route.ts'
-import { textResponse, toErrorResponse } from './error-table.ts'
+import {
+  isServerFault,
+  registryErrorResponse,
+  textResponse,
+  toErrorResponse,
+  toRegistryErrorResponse,
+} from './error-table.ts'
 import { healthRoutes, type Readiness } from './health-routes.ts'
 import { homeRoute } from './home-route.ts'
 import type { IndexFormatOption } from './index-negotiation.ts'
 import { type FreshIndex, indexRoute } from './index-route.ts'
+import { registryRoutes } from './v2/registry-routes.ts'
 
 export interface AppOptions {
   readonly index: FreshIndex & Readiness
   readonly indexFormat: IndexFormatOption
   readonly files: FileSource
+  /** What the registry protocol is served over; undefined where there is no registry of our own. */
+  readonly store: RegistryStore | undefined
   readonly version: string
   readonly log: Log
 }
 
-export function createApp({ index, indexFormat, files, version, log }: AppOptions) {
+export function createApp({ index, indexFormat, files, store, version, log }: AppOptions) {
   const startedAt = new WeakMap<Request, number>()
   function toResponse(code: string | number, error: unknown, request: Request): Response {
+    const isRegistry = store !== undefined && /^\/v2(?:\/|$)/.test(pathOf(request))
     if (error instanceof ChartRepoError) {
-      if (error.code !== 'CHART_UNKNOWN' && error.code !== 'SNAPSHOT_MISSING') {
-        log.warn('request failed', { path: pathOf(request), code: error.code, error: error.message })
+      if (isServerFault(error)) {
+        log.warn('request failed', { path: pathOf(request), code: error.code, ...errorFields(error) })
       }
-      return toErrorResponse(error)
+      return isRegistry ? toRegistryErrorResponse(error) : toErrorResponse(error)
     }
     if (code === 'NOT_FOUND') return textResponse(404, 'Nothing is served at this path.')
     if (code === 'PARSE' || (error instanceof ValidationError && error.type !== 'response')) {
@@ -39,7 +50,8 @@ export function createApp({ index, indexFormat, files, version, log }: AppOption
       error: describeError(error),
       stack: error instanceof Error ? error.stack : undefined,
     })
-    return textResponse(500, 'The server failed to answer; its log has the reason.')
+    const sentence = 'The server failed to answer; its log has the reason.'
+    return isRegistry ? registryErrorResponse(500, 'UNKNOWN', sentence) : textResponse(500, sentence)
   }
 
   // Elysia looks for the path behind the 11th character of the URL unless told otherwise, which takes part of it for
@@ -65,10 +77,11 @@ export function createApp({ index, indexFormat, files, version, log }: AppOption
       log[level]('request', { method: request.method, path: pathOf(request), status, ms })
     })
   return app
-    .use(homeRoute(version))
+    .use(homeRoute({ version, hasRegistry: store !== undefined }))
     .use(indexRoute(index, indexFormat))
     .use(chartsRoute(files))
     .use(healthRoutes(index))
+    .use(store === undefined ? new Elysia() : registryRoutes(store))
 }
 
 const PROBES = new Set(['/health', '/readyz'])

@@ -4,18 +4,20 @@ import { Elysia } from 'elysia'
 import { textResponse } from './error-table.ts'
 import { onlyGet } from './methods.ts'
 
-export function homeRoute(version: string) {
+export function homeRoute({ version, hasRegistry }: { readonly version: string; readonly hasRegistry: boolean }) {
   return new Elysia({ name: 'home' })
-    .get('/', ({ request }) =>
-      textResponse(
+    .get('/', ({ request }) => {
+      const { origin, host } = new URL(request.url)
+      const push = hasRegistry ? `  helm push demo-1.0.0.tgz oci://${host}/charts\n` : ''
+      return textResponse(
         200,
-        `oci-chartrepo ${version}: a Helm chart repository in front of an OCI registry.
+        `oci-chartrepo ${version}: a Helm chart repository ${hasRegistry ? 'and OCI registry' : 'in front of an OCI registry'}.
 
-  helm repo add charts ${new URL(request.url).origin}
+${push}  helm repo add charts ${origin}
   helm search repo charts
 
 The index is at /index.yaml.`,
-      ),
-    )
+      )
+    })
     .all('/', onlyGet)
 }

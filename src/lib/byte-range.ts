@@ -9,7 +9,8 @@ export interface ByteRange {
 
 /**
  * What a Range header asks of a body of `size` bytes: a range, `unsatisfiable` (answer 416), or undefined where the
- * header is absent, malformed, in another unit or asks for several ranges, which a server may answer in full.
+ * header is absent, malformed, in another unit or asks for several ranges, which a server may answer in full. One that
+ * ends before it begins can be satisfied no more than one behind the end (as nginx and Go have it).
  */
 export function parseByteRange(header: string | null, size: number): ByteRange | 'unsatisfiable' | undefined {
   const match = /^bytes=(\d*)-(\d*)$/.exec(header?.trim() ?? '')
@@ -21,7 +22,6 @@ export function parseByteRange(header: string | null, size: number): ByteRange |
     return length === 0 || size === 0 ? 'unsatisfiable' : { start: Math.max(0, size - length), end: size }
   }
   const start = Number(first)
-  if (last !== '' && Number(last) < start) return undefined
-  if (start >= size) return 'unsatisfiable'
+  if (start >= size || (last !== '' && Number(last) < start)) return 'unsatisfiable'
   return { start, end: last === '' ? size : Math.min(Number(last) + 1, size) }
 }

@@ -12,6 +12,9 @@ export const mediaTypes = {
   helmProvenance: 'application/vnd.cncf.helm.chart.provenance.v1.prov',
 } as const
 
+export const imageTypes: readonly string[] = [mediaTypes.ociManifest, mediaTypes.dockerManifest]
+export const indexTypes: readonly string[] = [mediaTypes.ociIndex, mediaTypes.dockerManifestList]
+
 /** What every manifest request accepts. Without it some registries convert manifests or answer 404. */
 export const acceptedManifests = [
   mediaTypes.ociManifest,

@@ -18,6 +18,11 @@ export interface Listing {
   readonly incomplete: ChartRepoError | undefined
 }
 
+export interface TagListing extends Listing {
+  /** What each tag points to, where the registry tells that with their names: then none needs to be asked for again. */
+  readonly digests?: ReadonlyMap<string, Digest>
+}
+
 export interface RepositoryLister {
   /**
    * The repositories in view.
@@ -28,7 +33,7 @@ export interface RepositoryLister {
 
 export interface TagLister {
   /** The tags of `repository`; undefined when the registry says that there is no such repository. */
-  listTags(repository: string, options?: CallOptions): Promise<Listing | undefined>
+  listTags(repository: string, options?: CallOptions): Promise<TagListing | undefined>
 }
 
 export interface FetchedManifest {

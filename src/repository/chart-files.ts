@@ -3,14 +3,21 @@
 import { ChartRepoError } from '../errors.ts'
 import type { LayerRecord } from '../helm/chart-record.ts'
 import { limits } from '../limits.ts'
-import type { BlobReader } from '../oci/ports.ts'
-import type { BlobStore } from './ports.ts'
 import type { Snapshot } from './snapshot.ts'
 
 export interface SnapshotSource {
   readonly snapshot: Snapshot | undefined
   /** @throws SNAPSHOT_MISSING */
   fresh(): Promise<Snapshot>
+}
+
+/** Where the bytes of charts are. */
+export interface ChartContents {
+  /**
+   * The verified bytes of a layer; undefined when the registry has lost them.
+   * @throws DIGEST_MISMATCH, STORAGE_FULL, LAYOUT_DAMAGED, or what fetching fails with
+   */
+  open(repository: string, layer: LayerRecord): Promise<Blob | undefined>
 }
 
 export interface FoundFile {
@@ -23,13 +30,11 @@ export interface FoundFile {
 const PROVENANCE_SUFFIX = '.prov'
 
 export class ChartFiles {
-  readonly #registry: BlobReader
-  readonly #blobs: BlobStore
+  readonly #contents: ChartContents
   readonly #source: SnapshotSource
 
-  constructor(registry: BlobReader, blobs: BlobStore, source: SnapshotSource) {
-    this.#registry = registry
-    this.#blobs = blobs
+  constructor(contents: ChartContents, source: SnapshotSource) {
+    this.#contents = contents
     this.#source = source
   }
 
@@ -57,8 +62,7 @@ export class ChartFiles {
    * @throws CHART_UNKNOWN when the registry has lost them, or what fetching them fails with.
    */
   async read({ layer, repository }: FoundFile): Promise<Blob> {
-    // Not tied to whoever asks: the blob goes into the cache even when the client has left.
-    const content = await this.#blobs.open(layer, () => this.#registry.openBlob(repository, layer))
+    const content = await this.#contents.open(repository, layer)
     if (content !== undefined) return content
     throw new ChartRepoError('CHART_UNKNOWN', `The registry no longer has the blob ${layer.digest} of ${repository}`)
   }

@@ -2,8 +2,8 @@
 
 import type { ChartRecord } from '../helm/chart-record.ts'
 import { chartFileName } from '../helm/index-entry.ts'
-import { compareText } from '../helm/version.ts'
 import { sortVersions } from '../helm/version-order.ts'
+import { compareText } from '../lib/compare-text.ts'
 import { findChart, type Records, type Tags } from './catalog.ts'
 
 /** One chart version, where the registry has it. */

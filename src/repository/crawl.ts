@@ -5,10 +5,10 @@
  */
 
 import { ChartRepoError } from '../errors.ts'
-import { compareText } from '../helm/version.ts'
+import { compareText } from '../lib/compare-text.ts'
 import { forEachConcurrently, Limiter } from '../lib/limiter.ts'
 import { limits } from '../limits.ts'
-import type { RepositoryLister } from '../oci/ports.ts'
+import type { BlobReader, ManifestReader, RepositoryLister, TagLister } from '../oci/ports.ts'
 import { CATALOG_PLACE, type CatalogListing, type Problem, type RepositoryListing } from './catalog.ts'
 import type { Progress } from './progress.ts'
 import { crawlRepository, type PassContext } from './repository-pass.ts'
@@ -18,8 +18,11 @@ export interface CrawlResult {
   readonly problems: readonly Problem[]
 }
 
+/** All that is asked of a registry to find the charts in it. */
+export interface CrawledRegistry extends RepositoryLister, TagLister, ManifestReader, Pick<BlobReader, 'readBlob'> {}
+
 export interface CrawlContext extends PassContext {
-  readonly registry: PassContext['registry'] & RepositoryLister
+  readonly registry: Pick<CrawledRegistry, 'listRepositories' | 'listTags' | 'resolveTag'>
 }
 
 export interface CrawlOptions {

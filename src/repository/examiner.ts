@@ -37,7 +37,7 @@ interface FoundImage {
 }
 
 export interface ExaminerOptions {
-  readonly registry: ManifestReader & BlobReader
+  readonly registry: Pick<ManifestReader, 'readManifest'> & Pick<BlobReader, 'readBlob'>
   /** What is known of digests; the examiner adds to it. */
   readonly records: Map<Digest, ManifestRecord>
   readonly store: Pick<CatalogStore, 'saveRecord'>

@@ -1,18 +1,9 @@
 /** What the repository needs to keep things: cut here, by what is used; `storage/` implements them. */
 
-import type { LayerRecord, ManifestRecord } from '../helm/chart-record.ts'
+import type { ManifestRecord } from '../helm/chart-record.ts'
 import type { IndexEntry, IndexFormat } from '../helm/index-entry.ts'
 import type { Pages } from '../lib/compression.ts'
 import type { Digest } from '../oci/digest.ts'
-
-/** Keeps blobs, verified. Concurrent calls for one digest fetch it once. */
-export interface BlobStore {
-  /**
-   * The bytes of `blob`, fetched with `fetchBlob` when they are not at hand; undefined when that finds none.
-   * @throws DIGEST_MISMATCH, STORAGE_FULL, or what fetching fails with.
-   */
-  open(blob: LayerRecord, fetchBlob: () => Promise<ReadableStream<Uint8Array> | undefined>): Promise<Blob | undefined>
-}
 
 /** By tag: the digest it has now, null where its name says that it is no chart; undefined when it is gone. */
 export type TagChanges = ReadonlyMap<string, Digest | null | undefined>

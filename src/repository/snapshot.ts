@@ -2,8 +2,8 @@
  * What is served, all of it, at one moment: the index and the files it names. Immutable; swapped as a whole.
  */
 
-import { compareText } from '../helm/version.ts'
 import { sortVersions } from '../helm/version-order.ts'
+import { compareText } from '../lib/compare-text.ts'
 import { TimeSlices } from '../lib/time-slices.ts'
 import type { CatalogListing } from './catalog.ts'
 import type { ChartFile, ChartPicks, PlannedChart } from './chart-picks.ts'

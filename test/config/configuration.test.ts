@@ -11,7 +11,8 @@ describe('readConfiguration', () => {
   test('needs nothing but a registry', () => {
     expect(configurationOf([repo])).toEqual({
       listen: { host: undefined, port: 8080 },
-      registry: {
+      storage: {
+        kind: 'registry',
         host: 'r.example',
         scheme: undefined,
         pathPrefix: '',
@@ -47,7 +48,7 @@ describe('readConfiguration', () => {
     }
     expect(configurationOf([repo, '--storage-registry-scheme=', '--listen-host='], given)).toMatchObject({
       listen: { port: 8080, host: undefined },
-      registry: { scheme: undefined },
+      storage: { scheme: undefined },
       log: { level: 'info' },
     })
   })
@@ -128,7 +129,7 @@ describe('readConfiguration', () => {
     ['oci://r.example/team', 'r.example', undefined, 'team'],
     ['OCI://127.0.0.1:5000', '127.0.0.1:5000', undefined, ''],
   ] as const)('reads the registry %s', (named, host, scheme, pathPrefix) => {
-    expect(configurationOf([`--storage-registry-repo=${named}`]).registry).toMatchObject({ host, scheme, pathPrefix })
+    expect(configurationOf([`--storage-registry-repo=${named}`]).storage).toMatchObject({ host, scheme, pathPrefix })
   })
 
   test.each([

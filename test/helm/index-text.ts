@@ -8,8 +8,8 @@ import {
   renderChart,
 } from '../../src/helm/index-document.ts'
 import { chartUrl, type IndexFormat } from '../../src/helm/index-entry.ts'
-import { compareText } from '../../src/helm/version.ts'
 import { sortVersions } from '../../src/helm/version-order.ts'
+import { compareText } from '../../src/lib/compare-text.ts'
 
 export const INDEX_FORMATS = ['yaml', 'json'] as const satisfies readonly IndexFormat[]
 

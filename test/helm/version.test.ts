@@ -1,7 +1,8 @@
 /** Chart versions: what Helm takes, and the order of SemVer 2.0.0, item 11, for numbers of any size. */
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { compareText, compareVersions, tryParseVersion } from '../../src/helm/version.ts'
+import { compareVersions, tryParseVersion } from '../../src/helm/version.ts'
+import { compareText } from '../../src/lib/compare-text.ts'
 
 /** @throws for what is no version. */
 function parse(text: string) {

@@ -247,6 +247,21 @@ describe('failures', () => {
     DIGEST_MISMATCH: [502, true],
     BODY_TOO_LARGE: [502, false],
     STORAGE_FULL: [503, true],
+    STORAGE_DENIED: [500, false],
+    LAYOUT_DAMAGED: [500, false],
+    NAME_INVALID: [400, false],
+    REPOSITORY_UNKNOWN: [404, false],
+    MANIFEST_UNKNOWN: [404, false],
+    MANIFEST_INVALID: [400, false],
+    MANIFEST_TOO_LARGE: [413, false],
+    BLOB_UNKNOWN: [404, false],
+    DIGEST_INVALID: [400, false],
+    UPLOAD_UNKNOWN: [404, false],
+    UPLOAD_INVALID: [400, false],
+    UPLOAD_OUT_OF_ORDER: [416, false],
+    TOO_MANY_UPLOADS: [429, true],
+    TOO_MANY_TAGS: [414, false],
+    PAGE_INVALID: [400, false],
   }
 
   test.each(Object.entries(table))('%s is %j', async (code, [status, temporary]) => {

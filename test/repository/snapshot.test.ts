@@ -1,7 +1,7 @@
 /** What is served of a listing: one file per place, and the same whatever order things were found in. */
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { compareText } from '../../src/helm/version.ts'
+import { compareText } from '../../src/lib/compare-text.ts'
 import { ChartPicks } from '../../src/repository/chart-picks.ts'
 import { planSnapshot, type SnapshotPlan } from '../../src/repository/snapshot.ts'
 import { ListingContent, manifestOf, type TagRow, type TagTable } from './listing-content.ts'

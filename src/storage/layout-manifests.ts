@@ -1,0 +1,187 @@
+/**
+ * The manifests of image layouts: found by tag or digest, stored, removed, and asked what they point to. What a manifest
+ * points to never changes, so it is read once and kept.
+ */
+
+import { LRUCache } from 'lru-cache'
+import { ChartRepoError, isChartRepoError } from '../errors.ts'
+import { compareText } from '../lib/compare-text.ts'
+import { TimeSlices } from '../lib/time-slices.ts'
+import { limits } from '../limits.ts'
+import { type Digest, digestAlgorithm, digestBytes, digestHex, isDigest } from '../oci/digest.ts'
+import { type ManifestLinks, parseLinks } from '../oci/manifest-links.ts'
+import { indexTypes } from '../oci/media-types.ts'
+import type { ManifestToStore, Referrer, StoredManifest, WrittenManifest } from '../oci/registry-store.ts'
+import type { ImageLayout } from './image-layout.ts'
+import type { LayoutBlobs } from './layout-blobs.ts'
+import type { LayoutIndex } from './layout-index.ts'
+
+export class LayoutManifests {
+  readonly #blobs: LayoutBlobs
+  /** By digest and type. */
+  readonly #links = new LRUCache<string, ManifestLinks>({ max: limits.maxManifestLinks })
+  /** What only other manifests name: image layouts that other tools wrote have such. */
+  readonly #nested = new WeakMap<LayoutIndex, Promise<ReadonlyMap<Digest, StoredManifest>>>()
+  readonly #referrers = new WeakMap<LayoutIndex, Promise<ReadonlyMap<Digest, readonly Referrer[]>>>()
+
+  constructor(blobs: LayoutBlobs) {
+    this.#blobs = blobs
+  }
+
+  /** By tag or digest; undefined when it is not there, or its bytes are not. */
+  async find(layout: ImageLayout, index: LayoutIndex, reference: string): Promise<StoredManifest | undefined> {
+    const found = isDigest(reference)
+      ? (index.manifests.get(reference) ?? (await this.#nestedIn(layout, index)).get(reference))
+      : index.tags.get(reference)
+    if (found === undefined) return undefined
+    const size = this.#blobs.size(layout, found.digest)
+    return size === undefined ? undefined : { ...found, size }
+  }
+
+  /** @throws MANIFEST_INVALID, DIGEST_INVALID */
+  async write(layout: ImageLayout, { bytes, mediaType, tags, ...wanted }: ManifestToStore): Promise<WrittenManifest> {
+    const digest = digestBytes(bytes, wanted.digest && digestAlgorithm(wanted.digest))
+    if (wanted.digest !== undefined && wanted.digest !== digest) {
+      const message = `The manifest that was pushed is ${digest}, ${wanted.digest} was promised`
+      throw new ChartRepoError('DIGEST_INVALID', message)
+    }
+    const links = this.#keepLinks(digest, mediaType, parseLinks(bytes, mediaType))
+    if (this.#blobs.size(layout, digest) !== bytes.byteLength) await layout.writeBlob(digest, bytes)
+    else this.#blobs.touch(layout, digest)
+    this.#blobs.hold(digest, new Uint8Array(bytes))
+    await layout.change({ add: { manifest: { digest, mediaType, size: bytes.byteLength }, tags } })
+    return { digest, subject: links.subject }
+  }
+
+  /** Whether it was there. */
+  async remove(layout: ImageLayout, index: LayoutIndex, digest: Digest): Promise<boolean> {
+    const found = await this.find(layout, index, digest)
+    const wasListed = await layout.change({ removeManifest: digest })
+    if (found === undefined && !wasListed) return false
+    // An index that still names it must not bring it back.
+    await this.#blobs.remove(layout, digest)
+    return true
+  }
+
+  /** The manifests about `subject`, by digest. */
+  async referrers(layout: ImageLayout, index: LayoutIndex, subject: Digest): Promise<readonly Referrer[]> {
+    let all = this.#referrers.get(index)
+    if (all === undefined) {
+      all = this.#collectReferrers(layout, index)
+      this.#referrers.set(index, all)
+      all.catch(() => this.#referrers.delete(index))
+    }
+    const found = (await all).get(subject) ?? []
+    const listed = await this.#listedByTag(layout, index, subject)
+    const known = new Set(found.map(({ digest }) => digest))
+    return [...found, ...listed.filter(({ digest }) => !known.has(digest))].sort((a, b) =>
+      compareText(a.digest, b.digest),
+    )
+  }
+
+  /**
+   * Everything that has to stay because a manifest of the index is made of it, itself included.
+   * @throws LAYOUT_DAMAGED, MANIFEST_INVALID when a manifest cannot be read: then nobody knows what has to stay
+   */
+  async findUsed(layout: ImageLayout, index: LayoutIndex): Promise<ReadonlySet<Digest>> {
+    const used = new Set<Digest>()
+    const slices = new TimeSlices()
+    const waiting = [...index.manifests.values()]
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      if (used.has(next.digest)) continue
+      used.add(next.digest)
+      const links = await this.#linksOf(layout, next)
+      for (const digest of links?.blobs ?? []) used.add(digest)
+      for (const child of links?.manifests ?? []) waiting.push(child)
+      if (slices.isOver()) await slices.next()
+    }
+    return used
+  }
+
+  /** undefined when the manifest's bytes are not there. @throws LAYOUT_DAMAGED, MANIFEST_INVALID */
+  async #linksOf(layout: ImageLayout, { digest, mediaType }: StoredManifest): Promise<ManifestLinks | undefined> {
+    const known = this.#links.get(`${digest} ${mediaType}`)
+    if (known !== undefined) return known
+    const size = this.#blobs.size(layout, digest)
+    if (size === undefined) return undefined
+    if (size > limits.maxManifestBytes) throw new ChartRepoError('LAYOUT_DAMAGED', `Manifest ${digest} is too large`)
+    const blob = await this.#blobs.open(layout, digest)
+    return blob && this.#keepLinks(digest, mediaType, parseLinks(await blob.bytes(), mediaType))
+  }
+
+  #keepLinks(digest: Digest, mediaType: string, links: ManifestLinks): ManifestLinks {
+    // Annotations can be megabytes, and are wanted of referrers alone.
+    const kept = links.subject === undefined ? { ...links, annotations: undefined } : links
+    this.#links.set(`${digest} ${mediaType}`, kept)
+    return kept
+  }
+
+  /** As `#linksOf`; what is no manifest that is understood here has no links. */
+  async #tryLinksOf(layout: ImageLayout, manifest: StoredManifest): Promise<ManifestLinks | undefined> {
+    try {
+      return await this.#linksOf(layout, manifest)
+    } catch (error) {
+      if (isChartRepoError(error, 'MANIFEST_INVALID', 'LAYOUT_DAMAGED')) return undefined
+      throw error
+    }
+  }
+
+  #nestedIn(layout: ImageLayout, index: LayoutIndex): Promise<ReadonlyMap<Digest, StoredManifest>> {
+    const collect = async () => {
+      const nested = new Map<Digest, StoredManifest>()
+      const waiting = [...index.manifests.values()].filter(isIndex)
+      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+        for (const child of (await this.#tryLinksOf(layout, next))?.manifests ?? []) {
+          if (nested.has(child.digest)) continue
+          nested.set(child.digest, child)
+          if (isIndex(child)) waiting.push(child)
+        }
+      }
+      return nested
+    }
+    const known = this.#nested.get(index)
+    if (known !== undefined) return known
+    const nested = collect()
+    this.#nested.set(index, nested)
+    nested.catch(() => this.#nested.delete(index))
+    return nested
+  }
+
+  async #collectReferrers(layout: ImageLayout, index: LayoutIndex): Promise<ReadonlyMap<Digest, readonly Referrer[]>> {
+    const found = new Map<Digest, Referrer[]>()
+    const slices = new TimeSlices()
+    const nested = await this.#nestedIn(layout, index)
+    for (const manifest of new Map([...nested, ...index.manifests]).values()) {
+      const links = await this.#tryLinksOf(layout, manifest)
+      if (slices.isOver()) await slices.next()
+      if (links?.subject === undefined) continue
+      const { artifactType, annotations } = links
+      const others = found.get(links.subject)
+      const referrer = { ...manifest, artifactType, annotations }
+      if (others === undefined) found.set(links.subject, [referrer])
+      else others.push(referrer)
+    }
+    return found
+  }
+
+  /**
+   * What clients listed under a tag while they believed that there was no such interface here (distribution spec 1.1,
+   * "Enabling the Referrers API"): layouts that were copied from elsewhere have such tags.
+   */
+  async #listedByTag(layout: ImageLayout, index: LayoutIndex, subject: Digest): Promise<readonly Referrer[]> {
+    const tagged = index.tags.get(`${digestAlgorithm(subject)}-${digestHex(subject).slice(0, 64)}`)
+    if (tagged === undefined || !isIndex(tagged)) return []
+    const children = (await this.#tryLinksOf(layout, tagged))?.manifests ?? []
+    const referrers: Referrer[] = []
+    for (const child of children) {
+      const links = await this.#tryLinksOf(layout, child)
+      if (links?.subject !== subject) continue
+      referrers.push({ ...child, artifactType: links.artifactType, annotations: links.annotations })
+    }
+    return referrers
+  }
+}
+
+function isIndex({ mediaType }: StoredManifest): boolean {
+  return indexTypes.includes(mediaType)
+}

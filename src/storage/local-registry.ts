@@ -1,0 +1,255 @@
+/** The embedded registry: image layouts under one directory, as a registry that takes pushes. */
+
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ChartRepoError, isChartRepoError } from '../errors.ts'
+import type { Clock } from '../lib/clock.ts'
+import { errorCode } from '../lib/error-code.ts'
+import { limits } from '../limits.ts'
+import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
+import type {
+  Chunk,
+  ManifestToStore,
+  Referrer,
+  RegistryStore,
+  StoredManifest,
+  UploadProgress,
+  WrittenManifest,
+} from '../oci/registry-store.ts'
+import { errorFields, type Log } from '../telemetry/log.ts'
+import { DirectoryLock } from './directory-lock.ts'
+import type { ImageLayout } from './image-layout.ts'
+import { LayoutBlobs } from './layout-blobs.ts'
+import type { LayoutIndex } from './layout-index.ts'
+import { LayoutManifests } from './layout-manifests.ts'
+import { sweepLayout } from './layout-sweep.ts'
+import { DRAFTS_NAME, LayoutTree } from './layout-tree.ts'
+import { withStorageFaults } from './storage-fault.ts'
+import { UploadFiles } from './upload-files.ts'
+
+/** What tags of a repository point to now; undefined for those that are gone. */
+export type TagChanges = ReadonlyMap<string, Digest | undefined>
+
+export interface LocalRegistryOptions {
+  readonly root: string
+  /** How often unused blobs are looked for, and how old they must be; 0 for never. */
+  readonly sweepIntervalMs: number
+  readonly sweepDelayMs: number
+  readonly clock: Clock
+  readonly log: Log
+}
+
+const LOCK_NAME = '.lock'
+
+export class LocalRegistry implements RegistryStore {
+  readonly #options: LocalRegistryOptions
+  readonly #tree: LayoutTree
+  readonly #blobs: LayoutBlobs
+  readonly #manifests: LayoutManifests
+  readonly #uploads: UploadFiles
+  readonly #lock: DirectoryLock | undefined
+  readonly #stopping = new AbortController()
+  #listener: (repository: string, changes: TagChanges) => void = () => undefined
+  #loops: Promise<unknown> | undefined
+
+  private constructor(options: LocalRegistryOptions, lock: DirectoryLock | undefined) {
+    this.#options = options
+    this.#lock = lock
+    const drafts = join(options.root, DRAFTS_NAME)
+    this.#tree = new LayoutTree(options.root, (repository, before, after) =>
+      this.#listener(repository, findTagChanges(before, after)),
+    )
+    this.#blobs = new LayoutBlobs(drafts, options.clock)
+    this.#manifests = new LayoutManifests(this.#blobs)
+    this.#uploads = new UploadFiles(drafts, options.clock)
+  }
+
+  /**
+   * Takes the directory over, and makes it where there is none. One that cannot be written is served as it is.
+   * @throws CONFIG_INVALID when there is none and it cannot be made, or when another server has it
+   */
+  static async open(options: LocalRegistryOptions): Promise<LocalRegistry> {
+    const { root, log } = options
+    try {
+      await mkdir(root, { recursive: true })
+    } catch (cause) {
+      throw new ChartRepoError('CONFIG_INVALID', `cannot be made or is no directory (${errorCode(cause)})`, { cause })
+    }
+    try {
+      const lock = DirectoryLock.tryTake(join(root, LOCK_NAME))
+      if (lock === undefined) throw new ChartRepoError('CONFIG_INVALID', 'is in use by another server')
+      const registry = new LocalRegistry(options, lock)
+      await registry.#uploads.clear()
+      return registry
+    } catch (error) {
+      if (isChartRepoError(error)) throw error
+      log.warn('directory of the registry cannot be written; what is in it is served, and pushes are refused', {
+        dir: root,
+        ...errorFields(error),
+      })
+      return new LocalRegistry(options, undefined)
+    }
+  }
+
+  /** Whoever keeps an index hears here of what is pushed and deleted, before the client does. */
+  onChange(listener: (repository: string, changes: TagChanges) => void): void {
+    this.#listener = listener
+  }
+
+  /** Removes what nobody needs any more now and then, until `close`. */
+  start(): void {
+    const { sweepIntervalMs } = this.#options
+    const every = (intervalMs: number, work: () => Promise<void>) => this.#repeat(intervalMs, work)
+    this.#loops = Promise.all([
+      every(limits.uploadSweepIntervalMs, () => this.#uploads.expire()),
+      ...(sweepIntervalMs > 0 ? [every(sweepIntervalMs, () => this.sweep())] : []),
+    ])
+  }
+
+  async close(): Promise<void> {
+    this.#stopping.abort(new Error('The server is stopping'))
+    await this.#loops
+    this.#lock?.release()
+  }
+
+  /** Removes blobs that no manifest is made of. A repository in which that cannot be told is left alone. */
+  async sweep(): Promise<void> {
+    const { clock, log, sweepDelayMs } = this.#options
+    const since = clock.now() - sweepDelayMs
+    let removed = 0
+    for (const repository of await this.#tree.list()) {
+      if (this.#stopping.signal.aborted) return
+      try {
+        const contents = { blobs: this.#blobs, manifests: this.#manifests }
+        removed += await sweepLayout(this.#tree.keep(repository), contents, since)
+      } catch (error) {
+        log.warn('unused blobs are left where they are', { repository, ...errorFields(error) })
+      }
+    }
+    if (removed > 0) log.info('unused blobs removed', { blobs: removed })
+  }
+
+  async sortedTags(repository: string): Promise<readonly string[] | undefined> {
+    return (await this.#look(repository)).index?.sortedTags
+  }
+
+  /** What each tag points to; the same object as long as nothing changes. */
+  async digestsByTag(repository: string): Promise<ReadonlyMap<string, Digest> | undefined> {
+    return (await this.#look(repository)).index?.digests
+  }
+
+  async sortedRepositories(): Promise<readonly string[]> {
+    return await withStorageFaults(() => this.#tree.list())
+  }
+
+  async listReferrers(repository: string, subject: Digest): Promise<readonly Referrer[]> {
+    const { layout, index } = await this.#look(repository)
+    return index === undefined ? [] : await this.#manifests.referrers(layout, index, subject)
+  }
+
+  async findManifest(repository: string, reference: string): Promise<StoredManifest | undefined> {
+    const { layout, index } = await this.#look(repository)
+    if (index === undefined) throw new ChartRepoError('REPOSITORY_UNKNOWN', 'There is no such repository')
+    return await this.#manifests.find(layout, index, reference)
+  }
+
+  async openManifest(repository: string, { digest }: StoredManifest): Promise<Blob | undefined> {
+    return await this.#blobs.open(this.#tree.layout(repository), digest)
+  }
+
+  async writeManifest(repository: string, manifest: ManifestToStore): Promise<WrittenManifest> {
+    return await this.#write(repository, (layout) => this.#manifests.write(layout, manifest))
+  }
+
+  async removeManifest(repository: string, digest: Digest): Promise<boolean> {
+    const { layout, index } = await this.#look(repository)
+    if (index === undefined) throw new ChartRepoError('REPOSITORY_UNKNOWN', 'There is no such repository')
+    return await withStorageFaults(() => this.#manifests.remove(layout, index, digest))
+  }
+
+  async removeTag(repository: string, tag: string): Promise<boolean> {
+    const { layout, index } = await this.#look(repository)
+    if (index === undefined) throw new ChartRepoError('REPOSITORY_UNKNOWN', 'There is no such repository')
+    return await withStorageFaults(() => layout.change({ removeTag: tag }))
+  }
+
+  async statBlob(repository: string, digest: Digest): Promise<number | undefined> {
+    const layout = this.#tree.layout(repository)
+    this.#blobs.touch(layout, digest)
+    return this.#blobs.size(layout, digest)
+  }
+
+  async openBlob(repository: string, digest: Digest): Promise<Blob | undefined> {
+    return await this.#blobs.open(this.#tree.layout(repository), digest)
+  }
+
+  /** As `openBlob`, and its bytes are sure to be what the digest says. @throws LAYOUT_DAMAGED */
+  async openVerified(repository: string, digest: Digest): Promise<Blob | undefined> {
+    return await this.#blobs.openVerified(this.#tree.layout(repository), digest)
+  }
+
+  async mountBlob(repository: string, digest: Digest, from: string | undefined): Promise<boolean> {
+    return await this.#write(repository, async (layout) => {
+      const sources = from === undefined ? await this.#tree.list() : this.#tree.isName(from) ? [from] : []
+      for (const source of sources) {
+        if (await this.#blobs.mount(this.#tree.layout(source), layout, digest)) return true
+      }
+      return false
+    })
+  }
+
+  async removeBlob(repository: string, digest: Digest): Promise<boolean> {
+    return await withStorageFaults(() => this.#blobs.remove(this.#tree.layout(repository), digest))
+  }
+
+  async beginUpload(repository: string, algorithm: DigestAlgorithm): Promise<UploadProgress> {
+    this.#tree.layout(repository)
+    return await withStorageFaults(() => this.#uploads.begin(repository, algorithm))
+  }
+
+  uploadProgress(repository: string, id: string): UploadProgress {
+    return this.#uploads.progress(repository, id)
+  }
+
+  async appendChunk(repository: string, id: string, chunk: Chunk): Promise<UploadProgress> {
+    return await withStorageFaults(() => this.#uploads.append(repository, id, chunk))
+  }
+
+  async finishUpload(repository: string, id: string, end: Chunk & { readonly digest: Digest }): Promise<void> {
+    await this.#write(repository, (layout) =>
+      this.#uploads.finish(repository, id, end, (path) => layout.adopt(path, end.digest)),
+    )
+  }
+
+  async cancelUpload(repository: string, id: string): Promise<void> {
+    await withStorageFaults(() => this.#uploads.cancel(repository, id))
+  }
+
+  /** @throws NAME_INVALID, LAYOUT_DAMAGED */
+  async #look(repository: string): Promise<{ readonly layout: ImageLayout; readonly index: LayoutIndex | undefined }> {
+    const layout = this.#tree.layout(repository)
+    const index = await layout.read()
+    return { layout: index === undefined ? layout : this.#tree.keep(repository, layout), index }
+  }
+
+  async #write<T>(repository: string, work: (layout: ImageLayout) => Promise<T>): Promise<T> {
+    return await withStorageFaults(() => work(this.#tree.keep(repository)))
+  }
+
+  async #repeat(intervalMs: number, work: () => Promise<void>): Promise<void> {
+    const { clock, log } = this.#options
+    const { signal } = this.#stopping
+    for (;;) {
+      await clock.sleep(intervalMs, signal).catch(() => undefined)
+      if (signal.aborted) return
+      await work().catch((error: unknown) => log.warn('the registry cannot be tidied up', errorFields(error)))
+    }
+  }
+}
+
+function findTagChanges(before: LayoutIndex, after: LayoutIndex): TagChanges {
+  const changes = new Map<string, Digest | undefined>()
+  for (const [tag, digest] of after.digests) if (before.digests.get(tag) !== digest) changes.set(tag, digest)
+  for (const tag of before.digests.keys()) if (!after.digests.has(tag)) changes.set(tag, undefined)
+  return changes
+}

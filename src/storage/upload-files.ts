@@ -1,0 +1,199 @@
+/**
+ * Uploads under way, each a file under `<root>/.uploads` that grows as bytes arrive and is hashed as it grows. A finished
+ * one is renamed to its place; one that nobody has touched for a while is removed, as are all at a start.
+ *
+ * Invariant: what an upload has is what was written and hashed, also when a body breaks off in the middle.
+ */
+
+import { accessSync, constants } from 'node:fs'
+import { type FileHandle, mkdir, open, readdir, rm, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ChartRepoError, isChartRepoError } from '../errors.ts'
+import type { Clock } from '../lib/clock.ts'
+import { errorCode } from '../lib/error-code.ts'
+import { limits } from '../limits.ts'
+import { type Digest, type DigestAlgorithm, digestAlgorithm } from '../oci/digest.ts'
+import type { Chunk, UploadProgress } from '../oci/registry-store.ts'
+import { digestOf } from './verifying-reader.ts'
+
+interface Upload {
+  readonly id: string
+  readonly repository: string
+  readonly path: string
+  /** Of what is written; replaced as long as nothing is. */
+  algorithm: DigestAlgorithm
+  hasher: Bun.CryptoHasher
+  size: number
+  usedAt: number
+  isBusy: boolean
+}
+
+export class UploadFiles {
+  readonly #dir: string
+  readonly #clock: Clock
+  readonly #uploads = new Map<string, Upload>()
+
+  constructor(dir: string, clock: Clock) {
+    this.#dir = dir
+    this.#clock = clock
+  }
+
+  /** Makes the directory, and removes what an earlier run has left in it. */
+  async clear(): Promise<void> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 })
+    for (const name of await readdir(this.#dir)) await rm(join(this.#dir, name), { recursive: true, force: true })
+  }
+
+  /** @throws TOO_MANY_UPLOADS */
+  async begin(repository: string, algorithm: DigestAlgorithm): Promise<UploadProgress> {
+    if (this.#uploads.size >= limits.maxUploads) await this.expire()
+    if (this.#uploads.size >= limits.maxUploads) {
+      const message = `There are ${limits.maxUploads} uploads under way, which is as many as may be`
+      throw new ChartRepoError('TOO_MANY_UPLOADS', message, { retryable: true })
+    }
+    // Said now, and not when the client has begun to send.
+    accessSync(this.#dir, constants.W_OK)
+    const id = crypto.randomUUID()
+    const hasher = new Bun.CryptoHasher(algorithm)
+    const usedAt = this.#clock.now()
+    const path = join(this.#dir, id)
+    this.#uploads.set(id, { id, repository, path, algorithm, hasher, size: 0, usedAt, isBusy: false })
+    return { id, size: 0 }
+  }
+
+  progress(repository: string, id: string): UploadProgress {
+    const { size } = this.#find(repository, id)
+    return { id, size }
+  }
+
+  /** @throws UPLOAD_UNKNOWN, UPLOAD_OUT_OF_ORDER, UPLOAD_INVALID */
+  async append(repository: string, id: string, chunk: Chunk): Promise<UploadProgress> {
+    const upload = this.#find(repository, id)
+    return await this.#use(upload, async () => {
+      await this.#write(upload, chunk, false)
+      return { id, size: upload.size }
+    })
+  }
+
+  /**
+   * Adds the last chunk and hands over a file that is whole, synced and has `digest`; `adopt` moves it away.
+   * @throws DIGEST_INVALID, and then the upload is gone; what `append` throws
+   */
+  async finish(
+    repository: string,
+    id: string,
+    { digest, ...chunk }: Chunk & { readonly digest: Digest },
+    adopt: (path: string) => Promise<void>,
+  ): Promise<void> {
+    const upload = this.#find(repository, id)
+    await this.#use(upload, async () => {
+      const algorithm = digestAlgorithm(digest)
+      if (upload.size === 0 && upload.algorithm !== algorithm) {
+        upload.algorithm = algorithm
+        upload.hasher = new Bun.CryptoHasher(algorithm)
+      }
+      await this.#write(upload, chunk, true)
+      const actual =
+        upload.algorithm === algorithm
+          ? `${algorithm}:${upload.hasher.copy().digest('hex')}`
+          : await digestOf(Bun.file(upload.path).stream(), algorithm)
+      if (actual !== digest) {
+        await this.#remove(upload)
+        throw new ChartRepoError('DIGEST_INVALID', `The bytes that were pushed are ${actual}, ${digest} was promised`)
+      }
+      try {
+        await adopt(upload.path)
+      } catch (error) {
+        // How far it came nobody knows: what is pushed again begins anew.
+        await this.#remove(upload)
+        throw error
+      }
+      this.#uploads.delete(id)
+    })
+  }
+
+  async cancel(repository: string, id: string): Promise<void> {
+    await this.#remove(this.#find(repository, id))
+  }
+
+  /** Removes uploads that nobody has touched for long. */
+  async expire(): Promise<void> {
+    const since = this.#clock.now() - limits.uploadIdleMs
+    const idle = [...this.#uploads.values()].filter(({ usedAt, isBusy }) => !isBusy && usedAt < since)
+    for (const upload of idle) await this.#remove(upload)
+  }
+
+  #find(repository: string, id: string): Upload {
+    const upload = this.#uploads.get(id)
+    if (upload?.repository === repository) return upload
+    throw new ChartRepoError('UPLOAD_UNKNOWN', 'There is no such upload in this repository')
+  }
+
+  /** One request at a time: two that write would mix their bytes. */
+  async #use<T>(upload: Upload, work: () => Promise<T>): Promise<T> {
+    if (upload.isBusy) throw new ChartRepoError('UPLOAD_INVALID', 'Another request is writing to this upload')
+    upload.isBusy = true
+    try {
+      return await work()
+    } finally {
+      upload.isBusy = false
+      upload.usedAt = this.#clock.now()
+    }
+  }
+
+  async #write(upload: Upload, { body, start, length }: Chunk, isLast: boolean): Promise<void> {
+    if (start !== undefined && start !== upload.size) {
+      const message = `The upload has ${upload.size} bytes, and the chunk begins at ${start}`
+      throw new ChartRepoError('UPLOAD_OUT_OF_ORDER', message)
+    }
+    if (body === null && !isLast) return
+    const before = upload.size
+    // What has begun is never made anew: the bytes before these would be missing from it.
+    const file = await open(upload.path, before === 0 ? 'w' : constants.O_WRONLY | constants.O_APPEND)
+    try {
+      await copyInto(upload, file, body)
+      if (isLast) await file.sync()
+    } catch (error) {
+      // What is in the file is no longer what was hashed.
+      if (!isChartRepoError(error, 'UPLOAD_INVALID')) await this.#remove(upload)
+      throw error
+    } finally {
+      await file.close()
+    }
+    const received = upload.size - before
+    if (length !== undefined && received !== length) {
+      throw new ChartRepoError('UPLOAD_INVALID', `The chunk was to have ${length} bytes, and ${received} came`)
+    }
+  }
+
+  async #remove(upload: Upload): Promise<void> {
+    this.#uploads.delete(upload.id)
+    await unlink(upload.path).catch((error: unknown) => {
+      // Nothing was written to it yet.
+      if (errorCode(error) !== 'ENOENT') throw error
+    })
+  }
+}
+
+/** Writes each piece while the next one arrives. */
+async function copyInto(upload: Upload, file: FileHandle, body: ReadableStream<Uint8Array> | null): Promise<void> {
+  let writing: Promise<void> = Promise.resolve()
+  const write = async (piece: Uint8Array) => {
+    const written = file.writeFile(piece)
+    upload.hasher.update(piece)
+    await written
+    upload.size += piece.byteLength
+  }
+  try {
+    for await (const piece of body ?? []) {
+      await writing
+      writing = write(piece)
+      // It is looked at where it is waited for.
+      writing.catch(() => undefined)
+    }
+  } catch (cause) {
+    await writing
+    throw new ChartRepoError('UPLOAD_INVALID', 'The body broke off', { cause })
+  }
+  await writing
+}
