@@ -24,7 +24,7 @@ import { CatalogFile } from './storage/catalog-file.ts'
 import type { StoredCatalog } from './storage/catalog-rows.ts'
 import { DocumentFiles } from './storage/document-files.ts'
 import { LocalCharts } from './storage/local-charts.ts'
-import { LocalRegistry } from './storage/local-registry.ts'
+import { LocalRegistry, type LocalRegistryListener } from './storage/local-registry.ts'
 import type { Log } from './telemetry/log.ts'
 import type { Credential } from './upstream/credentials.ts'
 import { openCredentialsFile } from './upstream/credentials-file.ts'
@@ -46,6 +46,8 @@ interface Storage {
   readonly contents: ChartContents
   /** The protocol is served over it; undefined where the registry is somewhere else. */
   readonly store: RegistryStore | undefined
+  /** Has somebody told of every push; undefined where pushes go elsewhere. */
+  readonly tellsChanges: ((listener: LocalRegistryListener) => void) | undefined
   readonly description: string
   /** What tells one view from another. */
   readonly view: readonly unknown[]
@@ -72,6 +74,7 @@ export async function compose(configuration: Configuration, log: Log, version: s
     documents: new DocumentFiles({ dir: join(cache.dir, 'index'), clock, log }),
     index: { ...indexOptions, formats: format === 'auto' ? ['yaml', 'json'] : [format] },
     servesPartial,
+    amends: storage.tellsChanges !== undefined,
     clock,
     log,
   })
@@ -92,6 +95,7 @@ export async function compose(configuration: Configuration, log: Log, version: s
     clock,
     log,
   })
+  storage.tellsChanges?.((repository, tags) => refresher.tell(repository, tags))
   let endTrimming: (() => void) | undefined
   const files = new ChartFiles(storage.contents, refresher)
   return {
@@ -127,6 +131,7 @@ async function openLocal(wanted: LocalStorage, log: Log): Promise<Storage> {
     registry: charts,
     contents: charts,
     store: local,
+    tellsChanges: (listener) => local.onChange(listener),
     description: `its own registry in ${rootDir} (anybody who reaches it may write to it)`,
     view: ['local', root],
     start: () => local.start(),
@@ -162,6 +167,7 @@ async function openRemote(
     // Not tied to whoever asks: the blob goes into the cache even when the client has left.
     contents: { open: (repository, layer) => blobs.open(layer, () => registry.openBlob(repository, layer)) },
     store: undefined,
+    tellsChanges: undefined,
     description: describe(wanted, credentials.find(host, pathPrefix)),
     view: [host, pathPrefix, repositories],
     start: () => undefined,

@@ -109,6 +109,10 @@ export const limits = {
   maxRenderShare: 0.2,
   /** The rest after making one is never longer, whatever the making took. */
   maxRenderRestMs: 60_000,
+  /** Repositories that may differ for an index to be amended: what is in them is worked out and rendered in one go. */
+  maxAmendedRepositories: 50,
+  /** An index that was amended is made as a whole after this, at the soonest: more may follow. */
+  amendedRestMs: 1_000,
   /** Documents up to this size are kept in memory alone: small registries write no files when something is pushed. */
   maxSmallDocumentBytes: 4 * MiB,
   /** Larger ones are files; those that were asked for last are also in memory, so many bytes: sent from there twice as fast. */

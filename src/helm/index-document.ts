@@ -88,19 +88,16 @@ export function* renderChart<T extends { readonly record: ChartRecord }>(
   yield endChart
 }
 
-/** The newest creation among all versions; undefined when none has one. */
-export function findNewestCreation(
-  charts: Iterable<IndexedChart<{ readonly record: ChartRecord }>>,
-): string | undefined {
+/** The newest of some times of creation; undefined when there is none. */
+export function findNewest(times: Iterable<string | undefined>): string | undefined {
   let newest: string | undefined
-  for (const { versions } of charts) {
-    for (const { record } of versions) {
-      if (record.created !== undefined && isNewer(record.created, newest)) newest = record.created
-    }
+  let newestMs = Number.NEGATIVE_INFINITY
+  for (const time of times) {
+    if (time === undefined || time === newest) continue
+    const ms = Date.parse(time)
+    if (newest !== undefined && ms <= newestMs) continue
+    newest = time
+    newestMs = ms
   }
   return newest
-}
-
-function isNewer(created: string, than: string | undefined): boolean {
-  return than === undefined || Date.parse(created) > Date.parse(than)
 }

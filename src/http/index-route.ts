@@ -30,7 +30,7 @@ export function indexRoute(source: FreshIndex, format: IndexFormatOption) {
         etag: document.etag,
         size: document.size,
         headers: {
-          ...formHeaders(form, format),
+          ...formHeaders({ ...form, coding: document.coding }, format),
           'cache-control': isPartial ? 'no-store' : CACHE_CONTROL,
           'x-snapshot-age': String(source.snapshotAgeSeconds ?? 0),
           ...(isPartial && { 'x-index-partial': 'true' }),

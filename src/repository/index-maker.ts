@@ -8,17 +8,19 @@
 
 import { ChartRepoError } from '../errors.ts'
 import type { ChartRecord } from '../helm/chart-record.ts'
-import { RENDERER_VERSION } from '../helm/index-document.ts'
+import { findNewest, RENDERER_VERSION } from '../helm/index-document.ts'
 import { chartUrl, ENTRY_VERSION, type IndexFormat } from '../helm/index-entry.ts'
 import { type Coding, compress } from '../lib/compression.ts'
 import { SingleFlight } from '../lib/single-flight.ts'
 import { TimeSlices } from '../lib/time-slices.ts'
 import { limits } from '../limits.ts'
 import type { Digest } from '../oci/digest.ts'
+import { AmendedIndex, type BaseDocuments, type RenderedCharts } from './amended-index.ts'
 import type { ChartFile, PlannedChart } from './chart-picks.ts'
 import { type ChartPlaces, readPlaces, renderPlaces } from './chart-places.ts'
 import { type EarlierDocument, EarlierDocumentGone, type KeyedChart, renderPages } from './index-pages.ts'
 import type { CatalogStore, DocumentSet, DocumentSource, DocumentStore, KeptDocument } from './ports.ts'
+import { documentName, type PublishedIndex, toEtag } from './published-index.ts'
 
 export interface IndexOptions {
   readonly formats: readonly IndexFormat[]
@@ -26,25 +28,6 @@ export interface IndexOptions {
   readonly versionsEach: number
   /** Put in front of `charts/demo-1.2.3.tgz`; empty for addresses relative to the index, or the registry's own. */
   readonly chartUrls: { readonly prefix: string } | { readonly registryHost: string }
-}
-
-export interface IndexDocument {
-  /** Strong, in quotes: the SHA-256 of the bytes. */
-  readonly etag: string
-  /** Bytes. */
-  readonly size: number
-  open(): Promise<Blob>
-}
-
-export interface PublishedIndex {
-  /** Names the content in all its forms. */
-  readonly key: string
-  readonly charts: number
-  readonly versions: number
-  /** Of the larger of its plain documents. */
-  readonly plainBytes: number
-  /** @throws TypeError for a format that was not asked for */
-  document(format: IndexFormat, coding?: Coding): IndexDocument
 }
 
 export interface IndexMakerOptions {
@@ -80,6 +63,10 @@ export class IndexMaker {
   readonly #flights = new SingleFlight<string, DocumentSet>()
   /** For the next one to copy from. */
   #newest: NewestDocuments | undefined
+  /** What was handed out last, to be amended. */
+  #base: BaseDocuments | undefined
+  readonly #rendered: RenderedCharts = new Map()
+  readonly #keyed = new WeakMap<PlannedChart, KeyedChart>()
 
   constructor(options: IndexMakerOptions) {
     this.#options = options
@@ -96,10 +83,8 @@ export class IndexMaker {
       charts.push(this.#toKeyed(chart))
       if (slices.isOver()) await slices.next()
     }
-    const { formats, chartUrls } = this.#options.options
-    // Compressed forms are what this runtime makes of these pages.
-    const making = [ENTRY_VERSION, RENDERER_VERSION, Bun.version, limits.documentPageBytes, formats, chartUrls]
-    const key = sha256([JSON.stringify(making), ...charts.map((chart) => chart.key)].join('\n'))
+    const { formats } = this.#options.options
+    const key = this.#keyOf(charts)
     const found = await this.#options.documents.find(key)
     if (found !== undefined) this.#newest = { set: found, places: undefined }
     let set = found ?? (await this.#write(key, charts, signal))
@@ -112,31 +97,83 @@ export class IndexMaker {
       charts: charts.length,
       versions: charts.reduce((sum, { versions }) => sum + versions.length, 0),
       plainBytes: Math.max(...formats.map((format) => set.get(documentName(format))?.size ?? 0)),
-      document: (format, coding) => this.#toDocument(documentName(format, coding), set, makeAgain),
+      document: (format, coding) => {
+        const { size, open } = this.#toDocument(documentName(format, coding), set, makeAgain)
+        return { etag: toEtag(key, format, coding), size, coding, open }
+      },
     }
   }
 
-  #toKeyed({ name, versions: all }: PlannedChart): KeyedChart {
+  /** Makes it possible to amend what `make` gave last. */
+  async prepareToAmend(): Promise<void> {
+    const newest = this.#newest
+    if (newest === undefined || newest.set === this.#base?.set) return
+    const places = newest.places ?? (await this.#readPlaces(newest.set))
+    this.#base = places && { set: newest.set, places }
+  }
+
+  /**
+   * The index of `charts` at the cost of those that are not in the base, without waiting for anything; undefined when
+   * there is no base, or an entry is missing.
+   */
+  amend(planned: readonly PlannedChart[]): PublishedIndex | undefined {
+    const { formats } = this.#options.options
+    const base = this.#base
+    if (base === undefined) return undefined
+    const charts = planned.map((chart) => this.#toKeyed(chart))
+    try {
+      return new AmendedIndex({
+        key: this.#keyOf(charts),
+        formats,
+        charts,
+        base,
+        rendered: this.#rendered,
+        readEntries: (records, format) => this.#readEntries(records, format, charts),
+        urlOf: (file) => this.#urlOf(file),
+      })
+    } catch (error) {
+      if (error instanceof LostEntries) return undefined
+      throw error
+    }
+  }
+
+  #keyOf(charts: readonly KeyedChart[]): string {
+    const { formats, chartUrls } = this.#options.options
+    // Compressed forms are what this runtime makes of these pages.
+    const making = [ENTRY_VERSION, RENDERER_VERSION, Bun.version, limits.documentPageBytes, formats, chartUrls]
+    return sha256([JSON.stringify(making), ...charts.map((chart) => chart.key)].join('\n'))
+  }
+
+  /** The same object for the same chart: most charts of a plan are those of the plan before. */
+  #toKeyed(chart: PlannedChart): KeyedChart {
+    const known = this.#keyed.get(chart)
+    if (known !== undefined) return known
+    const keyed = this.#makeKeyed(chart)
+    this.#keyed.set(chart, keyed)
+    return keyed
+  }
+
+  #makeKeyed({ name, versions: all }: PlannedChart): KeyedChart {
     const { versionsEach, chartUrls } = this.#options.options
     const versions = versionsEach === 0 ? all : all.slice(0, versionsEach)
     const isElsewhere = 'registryHost' in chartUrls
     const lines = versions.map(({ record, repository, tag }) =>
       isElsewhere ? `${record.manifest} ${repository} ${tag}` : record.manifest,
     )
-    return { key: sha256(lines.join('\n')), name, versions }
+    const created = findNewest(versions.map(({ record }) => record.created))
+    return { key: sha256(lines.join('\n')), name, versions, created }
   }
 
-  #toDocument(name: string, set: DocumentSet, makeAgain: () => Promise<DocumentSet>): IndexDocument {
+  #toDocument(name: string, set: DocumentSet, makeAgain: () => Promise<DocumentSet>) {
     const document = set.get(name)
     if (document === undefined) throw new TypeError(`There is no ${name}`)
-    const { size, sha256 } = document
     const open = async (): Promise<Blob> => {
       // Somebody has cleaned the cache directory up: the same bytes are made again.
       const content = (await document.open()) ?? (await this.#openAgain(name, makeAgain))
       if (content === undefined) throw new ChartRepoError('STORAGE_FULL', 'The index cannot be kept anywhere')
       return content
     }
-    return { etag: `"${sha256}"`, size, open }
+    return { size: document.size, open }
   }
 
   async #openAgain(name: string, makeAgain: () => Promise<DocumentSet>): Promise<Blob | undefined> {
@@ -251,10 +288,6 @@ async function isIntact(document: KeptDocument | undefined): Promise<boolean> {
 function toEarlier(document: KeptDocument | undefined, places: ChartPlaces | undefined): EarlierDocument | undefined {
   const read = document?.read
   return read === undefined || places === undefined ? undefined : { places, read }
-}
-
-function documentName(format: IndexFormat, coding?: Coding): string {
-  return `index.${format}${coding === undefined ? '' : { gzip: '.gz', zstd: '.zst' }[coding]}`
 }
 
 function sha256(text: string): string {

@@ -4,7 +4,7 @@
  */
 
 import type { ChartRecord } from '../helm/chart-record.ts'
-import { findNewestCreation, indexNotations, renderChart } from '../helm/index-document.ts'
+import { findNewest, indexNotations, renderChart } from '../helm/index-document.ts'
 import type { IndexFormat } from '../helm/index-entry.ts'
 import type { Pages } from '../lib/compression.ts'
 import { collectGarbage } from '../lib/memory-trim.ts'
@@ -21,6 +21,8 @@ export interface KeyedChart {
   readonly key: string
   readonly name: string
   readonly versions: readonly ChartFile[]
+  /** The newest creation among them; undefined when none has one. */
+  readonly created: string | undefined
 }
 
 /** A document that is at hand, to copy from. */
@@ -89,7 +91,7 @@ export async function* renderPages(options: PagesOptions): AsyncGenerator<Uint8A
     }
     if (slices.isOver()) await slices.next()
   }
-  yield* put(tail(findNewestCreation(charts)))
+  yield* put(tail(findNewest(charts.map(({ created }) => created))))
   yield page.take()
 }
 

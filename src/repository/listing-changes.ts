@@ -27,6 +27,35 @@ export function findChanges(before: CatalogListing | undefined, after: CatalogLi
   return changes
 }
 
+/** The repositories whose tags are not the same object. */
+export function findChangedRepositories(before: CatalogListing, after: CatalogListing): readonly string[] {
+  if (before === after) return []
+  const changed: string[] = []
+  for (const [repository, { tags }] of after.repositories) {
+    if (before.repositories.get(repository)?.tags !== tags) changed.push(repository)
+  }
+  for (const repository of before.repositories.keys()) if (!after.repositories.has(repository)) changed.push(repository)
+  return changed
+}
+
+/** The listing with what somebody told of it since; the same object when that is nothing new. */
+export function withChanges(listing: CatalogListing, changes: ListingChanges, now: number): CatalogListing {
+  let repositories: Map<string, RepositoryListing> | undefined
+  for (const [repository, changed] of changes) {
+    const before = listing.repositories.get(repository)
+    const tags = new Map(before?.tags)
+    let isSame = true
+    for (const [tag, digest] of changed) {
+      if (digest === undefined ? tags.delete(tag) : tags.get(tag) !== digest) isSame = false
+      if (digest !== undefined) tags.set(tag, digest)
+    }
+    if (isSame) continue
+    repositories ??= new Map(listing.repositories)
+    repositories.set(repository, { tags, checkedAt: before?.checkedAt ?? now })
+  }
+  return repositories === undefined ? listing : { ...listing, repositories }
+}
+
 export interface Unused {
   readonly records: ReadonlySet<Digest>
   /** Manifests whose index entries no record needs. */

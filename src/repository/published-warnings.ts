@@ -2,7 +2,7 @@
 
 import { limits } from '../limits.ts'
 import type { Log } from '../telemetry/log.ts'
-import type { PublishedIndex } from './index-maker.ts'
+import type { PublishedIndex } from './published-index.ts'
 import type { SnapshotPlan } from './snapshot.ts'
 
 export class PublishedWarnings {

@@ -9,15 +9,17 @@
 
 import type { ManifestRecord } from '../helm/chart-record.ts'
 import type { Clock } from '../lib/clock.ts'
+import { Limiter } from '../lib/limiter.ts'
 import { limits } from '../limits.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Log } from '../telemetry/log.ts'
+import { amendPlan } from './amended-plan.ts'
 import { CATALOG_PLACE, type CatalogListing, type Problem } from './catalog.ts'
 import { ChartPicks } from './chart-picks.ts'
 import { IndexMaker, type IndexOptions, LostEntries } from './index-maker.ts'
-import { findChanges, findUnused, withoutUnknown } from './listing-changes.ts'
+import { findChangedRepositories, findChanges, findUnused, withChanges, withoutUnknown } from './listing-changes.ts'
 import { PartialIndex } from './partial-index.ts'
-import type { CatalogStore, DocumentStore } from './ports.ts'
+import type { CatalogStore, DocumentStore, ListingChanges } from './ports.ts'
 import { PublishedWarnings } from './published-warnings.ts'
 import { planSnapshot, type Snapshot, type SnapshotPlan } from './snapshot.ts'
 
@@ -29,6 +31,8 @@ export interface PublisherOptions {
   readonly index: IndexOptions
   /** Serves what there is while the first crawl is under way. */
   readonly servesPartial: boolean
+  /** Shows what is different at once, in the plain forms, and makes the whole index later: for a registry that tells of every push. */
+  readonly amends: boolean
   readonly clock: Clock
   readonly log: Log
 }
@@ -39,6 +43,14 @@ export class Publisher {
   readonly #maker: IndexMaker
   readonly #part: PartialIndex
   readonly #warnings: PublishedWarnings
+  /** What the snapshot shows; undefined as long as there is none. */
+  #shown: { readonly listing: CatalogListing; readonly plan: SnapshotPlan } | undefined
+  /** The key of the index that was made as a whole. */
+  #wholeKey: string | undefined
+  readonly #oneAtATime = new Limiter(1)
+  #isMakingWhole = false
+  /** What was told since the crawl under way began: the crawl may not have seen it. */
+  #told = new Map<string, Map<string, Digest | null | undefined>>()
   #listing: CatalogListing | undefined
   /** The listing that the store has. */
   #saved: CatalogListing | undefined
@@ -112,8 +124,29 @@ export class Publisher {
     await this.#retainDocuments()
   }
 
+  /** The listing a crawl starts from. What is told from here on outlives what it finds. */
+  beginCrawl(): CatalogListing | undefined {
+    this.#told = new Map()
+    return this.#listing
+  }
+
+  /** Takes what was pushed and deleted just now, and shows it at once if it can. */
+  tell(changes: ListingChanges): void {
+    for (const [repository, tags] of changes) {
+      this.#told.set(repository, new Map([...(this.#told.get(repository) ?? []), ...tags]))
+    }
+    if (this.#listing === undefined) return
+    this.#listing = withChanges(this.#listing, changes, this.#options.clock.now())
+    this.#show()
+  }
+
   /** Takes over a listing, unless it is the first and what is missing from it may only be late. */
-  async accept(accepted: CatalogListing, problems: readonly Problem[], signal: AbortSignal): Promise<void> {
+  async accept(found: CatalogListing, problems: readonly Problem[], signal: AbortSignal): Promise<void> {
+    await this.#oneAtATime.run(() => this.#accept(found, problems, signal))
+  }
+
+  async #accept(found: CatalogListing, problems: readonly Problem[], signal: AbortSignal): Promise<void> {
+    const accepted = withChanges(found, this.#told, found.listedAt)
     const listing = this.#hasLost ? withoutUnknown(accepted, this.#options.records) : accepted
     const lacks = listing !== accepted
     this.#hasLost = false
@@ -128,15 +161,38 @@ export class Publisher {
     const before = this.#saved
     const changes = findChanges(before, listing)
     this.#saved = listing
-    if (changes.size > 0) this.#isBehind = true
+    if (this.#isNews(listing, changes)) this.#isBehind = true
+    this.#show()
     await this.#options.store.saveListing({ listedAt: listing.listedAt, changes, isFirst: before === undefined })
-    if (this.#snapshot === undefined || (this.#isBehind && this.restMs === 0)) await this.#publish(listing, signal)
-    else if (!this.#isBehind) this.#snapshot = { ...this.#snapshot, listedAt: listing.listedAt }
+    const isShown = this.#shown?.listing === this.#listing
+    if (this.#snapshot === undefined || (this.#isBehind && !isShown && this.restMs === 0))
+      await this.#publish(listing, signal)
+    else if (isShown || !this.#isBehind) this.#snapshot = { ...this.#snapshot, listedAt: listing.listedAt }
     // What is served may have to be made again, and then it needs what it was made of.
     if (!this.#isBehind) await this.#forgetUnused(listing)
     // What comes and goes before the next one is in no listing that is compared then.
     else if (changes.size > 0) this.#swept = undefined
     await this.#retainDocuments()
+  }
+
+  /** Makes the index as a whole of what is shown by now, if something is and the time has come. */
+  async makeWhole(signal: AbortSignal): Promise<void> {
+    if (!this.#options.amends || this.#snapshot === undefined) return
+    await this.#oneAtATime.run(async () => {
+      if (!this.#isBehind || this.restMs > 0 || this.#listing === undefined) return
+      this.#isMakingWhole = true
+      try {
+        await this.#publish(this.#listing, signal)
+        await this.#retainDocuments()
+      } finally {
+        this.#isMakingWhole = false
+      }
+    })
+  }
+
+  /** What is shown has all that is known, and what is under way would not let a listing through. */
+  get isMakingWhole(): boolean {
+    return this.#isMakingWhole
   }
 
   /** Takes what a first crawl has so far. */
@@ -162,12 +218,41 @@ export class Publisher {
       if (this.#snapshot?.index.key !== key) {
         log.info('index published', { charts, versions, ms: clock.now() - startedAt })
       }
-      this.#snapshot = { listedAt: listing.listedAt, index, files: plan.files, isPartial: false }
+      const listedAt = Math.max(listing.listedAt, this.#snapshot?.listedAt ?? 0)
+      this.#snapshot = { listedAt, index, files: plan.files, isPartial: false }
+      this.#wholeKey = key
+      this.#shown = { listing, plan }
       this.#isBehind = false
+      if (this.#options.amends) await this.#maker.prepareToAmend()
+      this.#show()
     } catch (error) {
       if (!(error instanceof LostEntries)) throw error
       this.#forgetLost(error)
     }
+  }
+
+  #isNews(listing: CatalogListing, changes: ListingChanges): boolean {
+    if (!this.#options.amends || this.#shown === undefined) return changes.size > 0
+    return findChangedRepositories(this.#shown.listing, listing).length > 0
+  }
+
+  /** Shows the newest listing, where that is a few charts away from what is shown. */
+  #show(): void {
+    const [shown, listing, snapshot] = [this.#shown, this.#listing, this.#snapshot]
+    if (!this.#options.amends || shown === undefined || listing === undefined || snapshot === undefined) return
+    const changed = findChangedRepositories(shown.listing, listing)
+    if (changed.length === 0) {
+      this.#shown = { ...shown, listing }
+      return
+    }
+    this.#isBehind = true
+    if (changed.length > limits.maxAmendedRepositories) return
+    const context = { before: shown.listing, after: listing, picks: this.#picks }
+    const plan = amendPlan(shown.plan, changed, context)
+    const index = plan && this.#maker.amend(plan.charts)
+    if (plan === undefined || index === undefined) return
+    this.#shown = { listing, plan }
+    this.#snapshot = { ...snapshot, index, files: plan.files }
   }
 
   async #makePart(part: CatalogListing, signal: AbortSignal): Promise<Snapshot> {
@@ -192,6 +277,8 @@ export class Publisher {
   async #forgetUnused(listing: CatalogListing): Promise<void> {
     const { records, store } = this.#options
     const unused = await findUnused({ before: this.#swept, after: listing, records })
+    // Something was told while this was looked for: it is looked for again when that is over.
+    if (this.#listing !== listing) return
     for (const digest of unused.records) records.delete(digest)
     if (unused.records.size > 0) store.forget(unused)
     this.#swept = listing
@@ -213,6 +300,6 @@ export class Publisher {
   }
 
   async #retainDocuments(): Promise<void> {
-    if (this.#snapshot !== undefined) await this.#options.documents.retain(this.#snapshot.index.key)
+    if (this.#wholeKey !== undefined) await this.#options.documents.retain(this.#wholeKey)
   }
 }

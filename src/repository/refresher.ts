@@ -7,9 +7,11 @@ import { ChartRepoError, describeError, isChartRepoError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { untilAborted } from '../lib/until-aborted.ts'
 import { limits } from '../limits.ts'
+import type { Digest } from '../oci/digest.ts'
 import { errorFields, type Log } from '../telemetry/log.ts'
 import type { CatalogListing, Problem } from './catalog.ts'
 import { type CrawlContext, type CrawlResult, crawl } from './crawl.ts'
+import { News } from './news.ts'
 import { describeProgress, Progress, type ProgressReport } from './progress.ts'
 import type { Publisher } from './publisher.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -48,9 +50,22 @@ export class Refresher {
   #running: { readonly startedAt: number; readonly done: Promise<void> } | undefined
   #failedAt: number | undefined
   #loop: Promise<void> | undefined
+  readonly #news: News
+  #nudge = new AbortController()
 
   constructor(options: RefresherOptions) {
     this.#options = options
+    const { examiner, records } = options.context
+    this.#news = new News({
+      examiner,
+      records,
+      handOn: (changes) => {
+        options.publisher.tell(changes)
+        this.#nudge.abort()
+      },
+      signal: this.#stopping.signal,
+      log: options.log,
+    })
   }
 
   /** What is served. */
@@ -92,6 +107,12 @@ export class Refresher {
     this.#stopping.abort(new ChartRepoError('SNAPSHOT_MISSING', 'The server is stopping'))
     await this.#loop
     await this.#running?.done
+    await this.#news.settled
+  }
+
+  /** What was pushed and deleted a moment ago; undefined for tags that are gone. Whoever asks from here on sees it. */
+  tell(repository: string, tags: ReadonlyMap<string, Digest | undefined>): void {
+    this.#news.tell(repository, tags)
   }
 
   /**
@@ -103,13 +124,14 @@ export class Refresher {
     const { publisher } = this.#options
     // Not as long as for a refresh at most: there is an index, and it would be wrong to say that there is none.
     await this.#restore()
+    await this.#news.settled
     if (publisher.snapshot === undefined) {
       // The rounds of a first crawl keep their distance; readers start none but the very first.
       if (this.#running !== undefined || publisher.rounds === 0) await this.#waitFor(this.#refresh())
     } else if (this.#isStale() && !this.#isPaused() && !this.#isResting()) {
       const refreshed = this.#refreshSince(this.#options.clock.now() - limits.freshSnapshotMs)
-      // In an outage nobody is made to wait for what is likely to fail again.
-      if (this.#outcome.error === undefined) await this.#waitFor(refreshed)
+      // In an outage nobody is made to wait for what is likely to fail again, nor for what is shown already.
+      if (this.#outcome.error === undefined && !publisher.isMakingWhole) await this.#waitFor(refreshed)
     }
     const { snapshot } = this
     if (snapshot === undefined) throw this.#missing()
@@ -200,13 +222,24 @@ export class Refresher {
     const logging = progress.logUntil(done.signal, log)
     try {
       const onPart = (part: CatalogListing) => publisher.offerPart(part, signal)
-      const result = crawl(context, { previous: publisher.listing, progress, onPart, signal })
+      const result = crawl(context, { previous: publisher.beginCrawl(), progress, onPart, signal })
       // Not everything under way can be broken off at once; nobody waits for it once the server stops.
       return await untilAborted(result, signal)
     } finally {
       done.abort()
       await logging
       this.#progress = undefined
+    }
+  }
+
+  async #makeWhole(): Promise<void> {
+    const { publisher, log } = this.#options
+    const { signal } = this.#stopping
+    try {
+      await publisher.makeWhole(signal)
+    } catch (error) {
+      // What is shown is shown on; it is tried again with the next round.
+      if (!signal.aborted) log.error('the index cannot be made as a whole', errorFields(error))
     }
   }
 
@@ -233,14 +266,27 @@ export class Refresher {
     for (let round = 0; !signal.aborted; round++) {
       const startedAt = clock.now()
       await this.#refresh()
+      await this.#makeWhole()
       // Before there is anything to serve, tries come sooner: 1, 2, 4 … seconds.
       const interval =
         publisher.snapshot === undefined ? Math.min(1000 * 2 ** round, refreshIntervalMs) : refreshIntervalMs
-      // The clock may have been set back meanwhile.
-      const wait = Math.min(interval, Math.max(0, startedAt + interval - clock.now()))
+      await this.#sleepUntil(startedAt + interval, interval)
+    }
+  }
+
+  /** Until then, or until what is known and not published as it should be may be. */
+  async #sleepUntil(due: number, longestMs: number): Promise<void> {
+    const { clock, publisher } = this.#options
+    const { signal } = this.#stopping
+    let dueAt = due
+    for (;;) {
       // What waits for a rest to end is listed anew then, so that it is published as it is by that time.
-      const rest = publisher.isBehind ? Math.max(1000, publisher.restMs) : wait
-      await clock.sleep(Math.min(wait, rest), signal).catch(() => undefined)
+      if (publisher.isBehind) dueAt = Math.min(dueAt, clock.now() + Math.max(limits.amendedRestMs, publisher.restMs))
+      this.#nudge = new AbortController()
+      const waits = AbortSignal.any([signal, this.#nudge.signal])
+      // The clock may have been set back meanwhile.
+      await clock.sleep(Math.min(longestMs, Math.max(0, dueAt - clock.now())), waits).catch(() => undefined)
+      if (signal.aborted || !waits.aborted) return
     }
   }
 }

@@ -74,11 +74,11 @@ export async function crawlRepository(context: PassContext, target: PassTarget):
   const calls = signal === undefined ? watchdog.signal : AbortSignal.any([signal, watchdog.signal])
   const problems: Problem[] = []
   try {
-    const names = await pools.lists
+    const listed = await pools.lists
       .run(() => watchdog.watch(() => listNames(context, { ...target, signal: calls }, problems)))
       .finally(() => progress.noteListed())
-    if (names === undefined) return { listing: undefined, problems }
-    const plan = planReading(context, target, names, problems)
+    if (listed === undefined) return { listing: undefined, problems }
+    const plan = planReading(context, target, listed, problems)
     progress.expectTags(plan.wanted.length)
     if (plan.wanted.length > 0) {
       await pools.repositories.run(() => readTags(context, { ...target, signal: calls }, plan, problems, watchdog))
@@ -101,7 +101,7 @@ async function listNames(
   { registry, failures }: PassContext,
   { repository, before, signal }: PassTarget,
   problems: Problem[],
-): Promise<ReadonlySet<string> | undefined> {
+): Promise<ListedTags | undefined> {
   const listed = await registry.listTags(repository, { signal })
   if (listed?.incomplete === undefined) failures.clear({ repository })
   else problems.push(failures.note({ repository }, listed.incomplete))
@@ -110,7 +110,12 @@ async function listNames(
   const kept = listed.incomplete === undefined ? [] : (before?.tags.keys() ?? [])
   const names = new Set([...listed.names, ...kept])
   failures.retainTags(repository, names)
-  return names
+  return { names, digests: listed.digests }
+}
+
+interface ListedTags {
+  readonly names: ReadonlySet<string>
+  readonly digests: ReadonlyMap<string, Digest> | undefined
 }
 
 interface ReadingPlan {
@@ -123,20 +128,26 @@ interface ReadingPlan {
 function planReading(
   context: PassContext,
   target: PassTarget,
-  names: ReadonlySet<string>,
+  { names, digests }: ListedTags,
   problems: Problem[],
 ): ReadingPlan {
   const { repository, before } = target
+  const { records, failures } = context
   const tags = new Map<string, Digest | null>()
   const wanted: string[] = []
   for (const tag of names) {
     const known = before?.tags.get(tag)
+    const told = digests?.get(tag)
     // What a digest means may have been lost; then it is as good as new.
-    const isKnown = known === null || (known !== undefined && context.records.has(known))
-    if (isKnown) tags.set(tag, known)
-    const pending = context.failures.pending(repository, tag)
+    const isKnown = known === null || (known !== undefined && records.has(known))
+    if (told !== undefined && known !== null && records.has(told)) tags.set(tag, told)
+    else if (isKnown) tags.set(tag, known)
+    // Where the registry tells what tags point to, there is nothing to check again.
+    const isCurrent =
+      told === undefined ? isKnown && !isDue(context, target, tag) : known === null || tags.get(tag) === told
+    const pending = failures.pending(repository, tag)
     if (pending !== undefined) problems.push(pending)
-    else if (!isKnown || isDue(context, target, tag)) wanted.push(tag)
+    else if (!isCurrent || failures.has(repository, tag)) wanted.push(tag)
   }
   return { tags, wanted }
 }

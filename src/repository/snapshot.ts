@@ -7,7 +7,7 @@ import { compareText } from '../lib/compare-text.ts'
 import { TimeSlices } from '../lib/time-slices.ts'
 import type { CatalogListing } from './catalog.ts'
 import type { ChartFile, ChartPicks, PlannedChart } from './chart-picks.ts'
-import type { PublishedIndex } from './index-maker.ts'
+import type { PublishedIndex } from './published-index.ts'
 
 /** Two charts that want one place; the first repository in lexical order has it. */
 export interface Collision {
@@ -16,12 +16,20 @@ export interface Collision {
   readonly hiddenRepository: string
 }
 
+/** By `name-version.tgz`. */
+export interface FileLookup {
+  get(fileName: string): ChartFile | undefined
+}
+
 export interface SnapshotPlan {
   /** By name. */
   readonly charts: readonly PlannedChart[]
-  /** By `name-version.tgz`. */
-  readonly files: ReadonlyMap<string, ChartFile>
+  readonly files: FileLookup
   readonly collisions: readonly Collision[]
+  /** By the name of a chart: the repositories that have it, in lexical order. */
+  readonly holders: ReadonlyMap<string, readonly string[]>
+  /** Charts of different names want the same file name. */
+  readonly isTangled: boolean
 }
 
 export interface Snapshot extends Pick<SnapshotPlan, 'files'> {
@@ -38,7 +46,8 @@ export async function planSnapshot(listing: CatalogListing, picks: ChartPicks): 
   const files = new Map<string, ChartFile>()
   const collisions: Collision[] = []
   const hidden = new Set<ChartFile>()
-  const byName = new Map<string, (readonly ChartFile[])[]>()
+  const holders = new Map<string, string[]>()
+  let isTangled = false
   for (const repository of [...listing.repositories.keys()].sort(compareText)) {
     const tags = listing.repositories.get(repository)?.tags ?? new Map()
     for (const [name, versions] of picks.of(repository, tags)) {
@@ -46,23 +55,38 @@ export async function planSnapshot(listing: CatalogListing, picks: ChartPicks): 
         const holder = files.get(file.fileName)
         if (holder === undefined) files.set(file.fileName, file)
         else {
+          if (holder.record.name !== name) isTangled = true
           hidden.add(file)
           collisions.push({ file: file.fileName, repository: holder.repository, hiddenRepository: repository })
         }
       }
-      const lists = byName.get(name)
-      if (lists === undefined) byName.set(name, [versions])
-      else lists.push(versions)
+      const others = holders.get(name)
+      if (others === undefined) holders.set(name, [repository])
+      else others.push(repository)
     }
     if (slices.isOver()) await slices.next()
   }
   const charts: PlannedChart[] = []
-  for (const name of [...byName.keys()].sort(compareText)) {
-    const versions = merge(byName.get(name) ?? [], hidden)
+  for (const name of [...holders.keys()].sort(compareText)) {
+    const lists = (holders.get(name) ?? []).map(
+      (repository) => picks.of(repository, listing.repositories.get(repository)?.tags ?? new Map()).get(name) ?? [],
+    )
+    const versions = merge(lists, hidden)
     if (versions.length > 0) charts.push({ name, versions })
     if (slices.isOver()) await slices.next()
   }
-  return { charts, files, collisions }
+  return { charts, files, collisions, holders, isTangled }
+}
+
+/** The versions of one chart in several repositories, newest first; of two with one file name the first counts. */
+export function mergeVersions(lists: readonly (readonly ChartFile[])[]): readonly ChartFile[] {
+  const seen = new Set<string>()
+  const hidden = new Set<ChartFile>()
+  for (const file of lists.flat()) {
+    if (seen.has(file.fileName)) hidden.add(file)
+    seen.add(file.fileName)
+  }
+  return merge(lists, hidden)
 }
 
 function merge(lists: readonly (readonly ChartFile[])[], hidden: ReadonlySet<ChartFile>): readonly ChartFile[] {

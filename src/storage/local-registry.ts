@@ -30,6 +30,8 @@ import { UploadFiles } from './upload-files.ts'
 /** What tags of a repository point to now; undefined for those that are gone. */
 export type TagChanges = ReadonlyMap<string, Digest | undefined>
 
+export type LocalRegistryListener = (repository: string, changes: TagChanges) => void
+
 export interface LocalRegistryOptions {
   readonly root: string
   /** How often unused blobs are looked for, and how old they must be; 0 for never. */
@@ -49,7 +51,7 @@ export class LocalRegistry implements RegistryStore {
   readonly #uploads: UploadFiles
   readonly #lock: DirectoryLock | undefined
   readonly #stopping = new AbortController()
-  #listener: (repository: string, changes: TagChanges) => void = () => undefined
+  #listener: LocalRegistryListener = () => undefined
   #loops: Promise<unknown> | undefined
 
   private constructor(options: LocalRegistryOptions, lock: DirectoryLock | undefined) {
@@ -92,7 +94,7 @@ export class LocalRegistry implements RegistryStore {
   }
 
   /** Whoever keeps an index hears here of what is pushed and deleted, before the client does. */
-  onChange(listener: (repository: string, changes: TagChanges) => void): void {
+  onChange(listener: LocalRegistryListener): void {
     this.#listener = listener
   }
 

@@ -2,7 +2,7 @@
 import type { MadeChart } from '../../src/helm/chart-record.ts'
 import {
   type ChartParts,
-  findNewestCreation,
+  findNewest,
   type IndexedChart,
   indexNotations,
   renderChart,
@@ -43,7 +43,7 @@ export function* renderIndex(
     if (i > 0) yield chartSeparator
     yield* renderChart(format, chart, parts)
   }
-  yield tail(findNewestCreation(charts))
+  yield tail(findNewest(charts.flatMap(({ versions }) => versions.map(({ record }) => record.created))))
 }
 
 export function indexText(format: IndexFormat, made: readonly MadeChart[]): string {

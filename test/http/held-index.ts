@@ -3,7 +3,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { IndexFormat } from '../../src/helm/index-entry.ts'
 import type { IndexFormatOption } from '../../src/http/index-negotiation.ts'
 import type { Coding } from '../../src/lib/compression.ts'
-import type { PublishedIndex } from '../../src/repository/index-maker.ts'
+import type { PublishedIndex } from '../../src/repository/published-index.ts'
 
 export const TEXTS = {
   yaml: 'apiVersion: v1\nentries:\n  demo:\n    - name: demo\n      version: 1.2.3+b\n',

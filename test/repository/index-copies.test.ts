@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { IndexFormat } from '../../src/helm/index-entry.ts'
-import type { PublishedIndex } from '../../src/repository/index-maker.ts'
+import type { PublishedIndex } from '../../src/repository/published-index.ts'
 import { openIndexStage, readDocument } from './index-stage.ts'
 import { manifestOf, type TagRow, type TagTable } from './listing-content.ts'
 

@@ -1,0 +1,142 @@
+/**
+ * An index that differs from one that was made as a whole in a few charts: what was pushed is in it at once, at the cost
+ * of what was pushed. The rest is taken from the documents that are there. Only the plain forms exist; the next index that
+ * is made as a whole has the same bytes, and the compressed forms too.
+ */
+
+import { ChartRepoError } from '../errors.ts'
+import type { ChartRecord } from '../helm/chart-record.ts'
+import { findNewest, indexNotations, renderChart } from '../helm/index-document.ts'
+import type { IndexFormat } from '../helm/index-entry.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { ChartFile } from './chart-picks.ts'
+import type { ChartPlaces } from './chart-places.ts'
+import type { KeyedChart } from './index-pages.ts'
+import type { DocumentSet, KeptDocument } from './ports.ts'
+import { documentName, type IndexDocument, type PublishedIndex, toEtag } from './published-index.ts'
+
+export interface BaseDocuments {
+  readonly set: DocumentSet
+  readonly places: ReadonlyMap<string, ChartPlaces>
+}
+
+/** Charts that are not in the base, as they were rendered: by their key and format. */
+export type RenderedCharts = Map<string, Readonly<Record<IndexFormat, Uint8Array<ArrayBuffer>>>>
+
+export interface AmendedIndexOptions {
+  readonly key: string
+  readonly formats: readonly IndexFormat[]
+  readonly charts: readonly KeyedChart[]
+  readonly base: BaseDocuments
+  /** What is missing is added; what an earlier one has rendered is used again. */
+  readonly rendered: RenderedCharts
+  readonly readEntries: (records: readonly ChartRecord[], format: IndexFormat) => ReadonlyMap<Digest, string>
+  readonly urlOf: (file: ChartFile) => string
+}
+
+const utf8 = new TextEncoder()
+
+type Piece = { readonly bytes: Uint8Array<ArrayBuffer> } | { start: number; end: number }
+
+export class AmendedIndex implements PublishedIndex {
+  readonly key: string
+  readonly charts: number
+  readonly versions: number
+  readonly plainBytes: number
+  readonly #documents = new Map<IndexFormat, IndexDocument>()
+
+  /** @throws TypeError when an entry of a chart that is not in the base is not there */
+  constructor(options: AmendedIndexOptions) {
+    const { key, formats, charts, rendered } = options
+    this.key = key
+    this.charts = charts.length
+    this.versions = charts.reduce((sum, { versions }) => sum + versions.length, 0)
+    const wanted = new Set<string>()
+    for (const chart of charts) {
+      if (formats.every((format) => options.base.places.get(format)?.has(chart.key))) continue
+      wanted.add(chart.key)
+      if (!rendered.has(chart.key)) rendered.set(chart.key, renderForms(chart, options))
+    }
+    for (const known of rendered.keys()) if (!wanted.has(known)) rendered.delete(known)
+    for (const format of formats) this.#documents.set(format, makeDocument(format, options))
+    this.plainBytes = Math.max(...[...this.#documents.values()].map(({ size }) => size))
+  }
+
+  /** The plain form, whatever coding is asked for. */
+  document(format: IndexFormat): IndexDocument {
+    const document = this.#documents.get(format)
+    if (document === undefined) throw new TypeError(`There is no index as ${format}`)
+    return document
+  }
+}
+
+function renderForms(chart: KeyedChart, { formats, readEntries, urlOf }: AmendedIndexOptions) {
+  const render = (format: IndexFormat): Uint8Array<ArrayBuffer> => {
+    if (!formats.includes(format)) return new Uint8Array()
+    const parts = { readEntries: (records: readonly ChartRecord[]) => readEntries(records, format), urlOf }
+    return utf8.encode([...renderChart(format, chart, parts)].join(''))
+  }
+  return { yaml: render('yaml'), json: render('json') }
+}
+
+function makeDocument(format: IndexFormat, options: AmendedIndexOptions): IndexDocument {
+  const pieces = planPieces(format, options)
+  const size = pieces.reduce(
+    (sum, piece) => sum + ('bytes' in piece ? piece.bytes.byteLength : piece.end - piece.start),
+    0,
+  )
+  const base = options.base.set.get(documentName(format))
+  let content: Promise<Blob> | undefined
+  const assemble = async (): Promise<Blob> => {
+    // One piece after the other into one place: all of them beside each other would be the document once more.
+    const bytes = new Uint8Array(size)
+    let end = 0
+    for (const piece of pieces) {
+      for await (const part of readPiece(piece, base)) {
+        if (end + part.byteLength <= size) bytes.set(part, end)
+        end += part.byteLength
+      }
+    }
+    if (end === size) return new Blob([bytes])
+    content = undefined
+    throw new ChartRepoError('SNAPSHOT_MISSING', 'The index is gone and is being made again')
+  }
+  const open = () => {
+    content ??= assemble()
+    return content
+  }
+  return { etag: toEtag(options.key, format), size, coding: undefined, open }
+}
+
+async function* readPiece(piece: Piece, base: KeptDocument | undefined): AsyncGenerator<Uint8Array> {
+  if ('bytes' in piece) yield piece.bytes
+  else if (base?.read !== undefined) yield* base.read(piece.start, piece.end)
+  else yield new Uint8Array((await (await base?.open())?.slice(piece.start, piece.end).arrayBuffer()) ?? [])
+}
+
+function planPieces(format: IndexFormat, { charts, base, rendered }: AmendedIndexOptions): readonly Piece[] {
+  const { head, chartSeparator, tail } = indexNotations[format]
+  const separator = utf8.encode(chartSeparator)
+  const places = base.places.get(format)
+  const pieces: Piece[] = [{ bytes: utf8.encode(head(charts.length === 0)) }]
+  for (const [position, { key }] of charts.entries()) {
+    const place = places?.get(key)
+    const last = pieces.at(-1)
+    const bytes = rendered.get(key)?.[format]
+    if (
+      bytes === undefined &&
+      place !== undefined &&
+      last !== undefined &&
+      'end' in last &&
+      last.end + separator.byteLength === place[0]
+    ) {
+      last.end = place[1]
+      continue
+    }
+    if (position > 0 && separator.byteLength > 0) pieces.push({ bytes: separator })
+    if (bytes !== undefined) pieces.push({ bytes })
+    else if (place !== undefined) pieces.push({ start: place[0], end: place[1] })
+  }
+  pieces.push({ bytes: utf8.encode(tail(findNewest(charts.map(({ created }) => created)))) })
+  return pieces
+}
