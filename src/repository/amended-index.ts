@@ -8,6 +8,7 @@ import { ChartRepoError } from '../errors.ts'
 import type { ChartRecord } from '../helm/chart-record.ts'
 import { findNewest, indexNotations, renderChart } from '../helm/index-document.ts'
 import type { IndexFormat } from '../helm/index-entry.ts'
+import { TimeSlices } from '../lib/time-slices.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { ChartFile } from './chart-picks.ts'
 import type { ChartPlaces } from './chart-places.ts'
@@ -87,19 +88,28 @@ function makeDocument(format: IndexFormat, options: AmendedIndexOptions): IndexD
   )
   const base = options.base.set.get(documentName(format))
   let content: Promise<Blob> | undefined
-  const assemble = async (): Promise<Blob> => {
+  const fill = async (plan: Iterable<Piece> | AsyncIterable<Piece>): Promise<Blob> => {
     // One piece after the other into one place: all of them beside each other would be the document once more.
     const bytes = new Uint8Array(size)
     let end = 0
-    for (const piece of pieces) {
+    for await (const piece of plan) {
       for await (const part of readPiece(piece, base)) {
-        if (end + part.byteLength <= size) bytes.set(part, end)
+        if (end + part.byteLength > size) throw new RangeError('The index has more bytes than it was planned with')
+        bytes.set(part, end)
         end += part.byteLength
       }
     }
-    if (end === size) return new Blob([bytes])
-    content = undefined
-    throw new ChartRepoError('SNAPSHOT_MISSING', 'The index is gone and is being made again')
+    if (end !== size) throw new RangeError('The index has fewer bytes than it was planned with')
+    return new Blob([bytes])
+  }
+  const assemble = async (): Promise<Blob> => {
+    try {
+      // Somebody has cleaned the cache directory up: the same bytes are made of the entries.
+      return await fill(pieces).catch(() => fill(renderPieces(format, options)))
+    } catch (cause) {
+      content = undefined
+      throw new ChartRepoError('SNAPSHOT_MISSING', 'The index is gone and is being made again', { cause })
+    }
   }
   const open = () => {
     content ??= assemble()
@@ -112,6 +122,21 @@ async function* readPiece(piece: Piece, base: KeptDocument | undefined): AsyncGe
   if ('bytes' in piece) yield piece.bytes
   else if (base?.read !== undefined) yield* base.read(piece.start, piece.end)
   else yield new Uint8Array((await (await base?.open())?.slice(piece.start, piece.end).arrayBuffer()) ?? [])
+}
+
+/** All of it anew. */
+async function* renderPieces(format: IndexFormat, options: AmendedIndexOptions): AsyncGenerator<Piece> {
+  const { charts, readEntries, urlOf } = options
+  const { head, chartSeparator, tail } = indexNotations[format]
+  const parts = { readEntries: (records: readonly ChartRecord[]) => readEntries(records, format), urlOf }
+  const slices = new TimeSlices()
+  yield { bytes: utf8.encode(head(charts.length === 0)) }
+  for (const [position, chart] of charts.entries()) {
+    if (position > 0) yield { bytes: utf8.encode(chartSeparator) }
+    for (const text of renderChart(format, chart, parts)) yield { bytes: utf8.encode(text) }
+    if (slices.isOver()) await slices.next()
+  }
+  yield { bytes: utf8.encode(tail(findNewest(charts.map(({ created }) => created)))) }
 }
 
 function planPieces(format: IndexFormat, { charts, base, rendered }: AmendedIndexOptions): readonly Piece[] {

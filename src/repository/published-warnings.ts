@@ -15,7 +15,7 @@ export class PublishedWarnings {
     this.#log = log
   }
 
-  report({ collisions }: SnapshotPlan, index: PublishedIndex): void {
+  report({ collisions }: Pick<SnapshotPlan, 'collisions'>, index: Pick<PublishedIndex, 'plainBytes'>): void {
     const byPair = Map.groupBy(collisions, ({ repository, hiddenRepository }) => `${repository} ${hiddenRepository}`)
     for (const [pair, [first, ...others]] of byPair) {
       if (first === undefined || this.#collisions.has(pair)) continue

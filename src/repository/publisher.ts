@@ -161,7 +161,8 @@ export class Publisher {
     const before = this.#saved
     const changes = findChanges(before, listing)
     this.#saved = listing
-    if (this.#isNews(listing, changes)) this.#isBehind = true
+    const isNews = this.#shown === undefined || findChangedRepositories(this.#shown.listing, listing).length > 0
+    if (this.#options.amends ? isNews : changes.size > 0) this.#isBehind = true
     this.#show()
     await this.#options.store.saveListing({ listedAt: listing.listedAt, changes, isFirst: before === undefined })
     const isShown = this.#shown?.listing === this.#listing
@@ -218,8 +219,7 @@ export class Publisher {
       if (this.#snapshot?.index.key !== key) {
         log.info('index published', { charts, versions, ms: clock.now() - startedAt })
       }
-      const listedAt = Math.max(listing.listedAt, this.#snapshot?.listedAt ?? 0)
-      this.#snapshot = { listedAt, index, files: plan.files, isPartial: false }
+      this.#snapshot = { listedAt: listing.listedAt, index, files: plan.files, isPartial: false }
       this.#wholeKey = key
       this.#shown = { listing, plan }
       this.#isBehind = false
@@ -229,11 +229,6 @@ export class Publisher {
       if (!(error instanceof LostEntries)) throw error
       this.#forgetLost(error)
     }
-  }
-
-  #isNews(listing: CatalogListing, changes: ListingChanges): boolean {
-    if (!this.#options.amends || this.#shown === undefined) return changes.size > 0
-    return findChangedRepositories(this.#shown.listing, listing).length > 0
   }
 
   /** Shows the newest listing, where that is a few charts away from what is shown. */

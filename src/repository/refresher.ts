@@ -204,7 +204,10 @@ export class Refresher {
     } catch (error) {
       if (signal.aborted) return
       if (!isChartRepoError(error))
-        log.error('refresh failed by a fault of this program', { ...errorFields(error), stack: stackOf(error) })
+        log.error('refresh failed by a fault of this program', {
+          ...errorFields(error),
+          stack: error instanceof Error ? error.stack : undefined,
+        })
       else if (this.#outcome.error !== describeError(error)) log.warn('registry cannot be listed', errorFields(error))
       this.#outcome = {
         error: isChartRepoError(error) ? describeError(error) : 'an internal fault; the log has it',
@@ -295,8 +298,4 @@ function describeProblems(problems: readonly Problem[]): string | undefined {
   const late = problems.filter(({ transient }) => transient)
   const [first] = late
   return first && `${late.length} parts of the registry cannot be read yet; ${first.repository}: ${first.reason}`
-}
-
-function stackOf(error: unknown): string | undefined {
-  return error instanceof Error ? error.stack : undefined
 }

@@ -32,6 +32,11 @@ export interface SnapshotPlan {
   readonly isTangled: boolean
 }
 
+/** Made from a listing alone, so that it is known which files there are. */
+export interface WholePlan extends SnapshotPlan {
+  readonly files: ReadonlyMap<string, ChartFile>
+}
+
 export interface Snapshot extends Pick<SnapshotPlan, 'files'> {
   /** When the listing it was made from began, in milliseconds since the epoch. */
   readonly listedAt: number
@@ -41,7 +46,7 @@ export interface Snapshot extends Pick<SnapshotPlan, 'files'> {
 }
 
 /** A function of the listing's content alone: the order in which things were found does not matter. */
-export async function planSnapshot(listing: CatalogListing, picks: ChartPicks): Promise<SnapshotPlan> {
+export async function planSnapshot(listing: CatalogListing, picks: ChartPicks): Promise<WholePlan> {
   const slices = new TimeSlices()
   const files = new Map<string, ChartFile>()
   const collisions: Collision[] = []

@@ -40,6 +40,7 @@ export function heldIndex(option: IndexFormatOption): HeldIndex {
       return {
         etag: `"${Bun.CryptoHasher.hash('sha256', bytes, 'hex')}"`,
         size: bytes.byteLength,
+        coding,
         open: async () => {
           opened.push(`${format} ${coding ?? 'plain'}`)
           return new Blob([bytes])

@@ -2,12 +2,8 @@
 import type { IndexFormat } from '../../src/helm/index-entry.ts'
 import type { Coding } from '../../src/lib/compression.ts'
 import { ChartPicks, type PlannedChart } from '../../src/repository/chart-picks.ts'
-import {
-  IndexMaker,
-  type IndexOptions,
-  type LostEntries,
-  type PublishedIndex,
-} from '../../src/repository/index-maker.ts'
+import { IndexMaker, type IndexOptions, type LostEntries } from '../../src/repository/index-maker.ts'
+import type { PublishedIndex } from '../../src/repository/published-index.ts'
 import { planSnapshot } from '../../src/repository/snapshot.ts'
 import { ListingContent, type TagTable } from './listing-content.ts'
 import { MemoryCatalog } from './memory-catalog.ts'

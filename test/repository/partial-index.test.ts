@@ -1,6 +1,7 @@
 /** What there is of an index while the first crawl is under way: only for who asked for it, marked, and never for long. */
 import { describe, expect, test } from 'bun:test'
 import { limits } from '../../src/limits.ts'
+import type { Snapshot } from '../../src/repository/snapshot.ts'
 import { defer, settle } from '../lib/fake-clock.ts'
 import { rejection } from '../upstream/fake-send.ts'
 import type { TagTable } from './listing-content.ts'
@@ -195,14 +196,19 @@ describe('a first crawl that is held up by one repository', () => {
     registry.fail('tags c', failure())
     refresher.start()
     await settle()
-    expect([...(refresher.snapshot?.files.keys() ?? [])]).toEqual(['demo-1.0.0.tgz'])
+    expect(servedBy(refresher)).toEqual(['demo-1.0.0.tgz'])
     const gate = defer()
     registry.fail('tags a', gate.promise)
     registry.addChart('b', '1.0.0', { name: 'other', version: '1.0.0' })
     await clock.advance(5000)
-    expect([...(refresher.snapshot?.files.keys() ?? [])].sort()).toEqual(['demo-1.0.0.tgz', 'other-1.0.0.tgz'])
+    expect(servedBy(refresher)).toEqual(['demo-1.0.0.tgz', 'other-1.0.0.tgz'])
     gate.resolve()
     await settle()
     await refresher.stop()
   })
 })
+
+/** Which of the two charts there are can be fetched. */
+function servedBy({ snapshot }: { readonly snapshot: Snapshot | undefined }): readonly string[] {
+  return ['demo-1.0.0.tgz', 'other-1.0.0.tgz'].filter((name) => snapshot?.files.get(name) !== undefined)
+}

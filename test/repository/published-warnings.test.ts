@@ -13,11 +13,7 @@ function openWarnings() {
     log,
     /** What is said of an index with these collisions, of this size. */
     report: (collisions: readonly Collision[], plainBytes = 1) => {
-      const document = () => {
-        throw new TypeError('Nobody needs the index itself')
-      }
-      const index = { key: '', charts: 0, versions: 0, plainBytes, document }
-      warnings.report({ charts: [], files: new Map(), collisions }, index)
+      warnings.report({ collisions }, { plainBytes })
       const lines = log.lines.slice(said)
       said = log.lines.length
       return lines.map(({ level, fields }) => {

@@ -23,6 +23,7 @@ export function openPublisherStage(options: Partial<PublisherOptions> = {}) {
       documents,
       index: { formats: ['yaml', 'json'], versionsEach: 0, chartUrls: { prefix: '' } },
       servesPartial: false,
+      amends: false,
       clock,
       log,
       ...options,

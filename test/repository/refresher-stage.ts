@@ -14,7 +14,17 @@ export function openStage(options: Partial<PublisherOptions> = {}) {
   const index = { formats: ['yaml', 'json'], versionsEach: 0, chartUrls: { prefix: '' } } as const
   /** A server that starts now, with the store and the documents that the one before it has left. */
   const make = (initial?: RefresherOptions['initial']) => {
-    const publisher = new Publisher({ records, store, documents, index, servesPartial: false, clock, log, ...options })
+    const publisher = new Publisher({
+      records,
+      store,
+      documents,
+      index,
+      servesPartial: false,
+      amends: false,
+      clock,
+      log,
+      ...options,
+    })
     return new Refresher({
       context,
       publisher,

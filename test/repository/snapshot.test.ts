@@ -3,17 +3,17 @@ import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { compareText } from '../../src/lib/compare-text.ts'
 import { ChartPicks } from '../../src/repository/chart-picks.ts'
-import { planSnapshot, type SnapshotPlan } from '../../src/repository/snapshot.ts'
+import { planSnapshot, type WholePlan } from '../../src/repository/snapshot.ts'
 import { ListingContent, manifestOf, type TagRow, type TagTable } from './listing-content.ts'
 import { MemoryCatalog } from './memory-catalog.ts'
 
-function plan(table: TagTable): Promise<SnapshotPlan> {
+function plan(table: TagTable): Promise<WholePlan> {
   const content = new ListingContent(new MemoryCatalog())
   return planSnapshot(content.list(table), new ChartPicks(content.records))
 }
 
 /** `name: repository version` of each, in order. */
-const describePlan = ({ charts }: SnapshotPlan) =>
+const describePlan = ({ charts }: WholePlan) =>
   charts.map(({ name, versions }) => [
     name,
     versions.map(({ repository, record }) => `${repository} ${record.version}`),
@@ -34,8 +34,9 @@ describe('planSnapshot', () => {
   })
 
   test('is empty for a listing with nothing in it', async () => {
-    expect(await plan({})).toEqual({ charts: [], files: new Map(), collisions: [] })
-    expect(await plan({ a: [] })).toEqual({ charts: [], files: new Map(), collisions: [] })
+    const nothing = { charts: [], files: new Map(), collisions: [], holders: new Map(), isTangled: false }
+    expect(await plan({})).toEqual(nothing)
+    expect(await plan({ a: [] })).toEqual(nothing)
   })
 
   test('sorts charts by code unit and versions newest first, also when several repositories have a chart', async () => {
@@ -131,7 +132,7 @@ describe('planSnapshot', () => {
           const second = other.map(([each, rows]) => [each, reverse ? [...rows].reverse() : rows] as const)
           const [a, b] = [await plan(Object.fromEntries(all)), await plan(Object.fromEntries(second))]
           expect([b.charts, b.collisions]).toEqual([a.charts, a.collisions])
-          const sorted = ({ files }: SnapshotPlan) => [...files].sort(([one], [two]) => compareText(one, two))
+          const sorted = ({ files }: WholePlan) => [...files].sort(([one], [two]) => compareText(one, two))
           expect(sorted(b)).toEqual(sorted(a))
         },
       ),

@@ -1,0 +1,108 @@
+/** An index that was amended has the bytes and the names of one that was made as a whole. */
+import { describe, expect, test } from 'bun:test'
+import fc from 'fast-check'
+import { rejection } from '../upstream/fake-send.ts'
+import { openIndexStage, readDocument } from './index-stage.ts'
+import type { TagRow, TagTable } from './listing-content.ts'
+
+const FORMATS = ['yaml', 'json'] as const
+const before: TagTable = {
+  r: [
+    ['1.0.0', 'a', '1.0.0'],
+    ['1.1.0', 'a', '1.1.0'],
+  ],
+  s: [['1.0.0', 'm', '1.0.0']],
+  t: [['1.0.0', 'z', '1.0.0']],
+}
+
+async function openAmendable(table: TagTable) {
+  const stage = openIndexStage()
+  const base = await stage.make(table)
+  await stage.maker.prepareToAmend()
+  return { ...stage, base }
+}
+
+describe('IndexMaker.amend', () => {
+  const tables: readonly (readonly [string, TagTable])[] = [
+    ['nothing is different', before],
+    ['a version is added', { ...before, s: [...(before['s'] ?? []), ['1.1.0', 'm', '1.1.0']] }],
+    ['a version is gone', { ...before, r: [['1.0.0', 'a', '1.0.0']] }],
+    ['the first chart is gone', { s: before['s'] ?? [], t: before['t'] ?? [] }],
+    ['the last chart is gone', { r: before['r'] ?? [], s: before['s'] ?? [] }],
+    ['a chart comes first', { ...before, q: [['1.0.0', '0', '1.0.0']] }],
+    ['a chart comes last', { ...before, q: [['1.0.0', 'zz', '1.0.0']] }],
+    ['a package is another', { ...before, t: [['1.0.0', 'z', '1.0.0', 'another "one"']] }],
+    ['nothing is left', {}],
+  ]
+  test.each(tables)('makes the same of it where %s', async (_what, after) => {
+    const { maker, plan, makeMaker } = await openAmendable(before)
+    const charts = await plan(after)
+    const amended = maker.amend(charts)
+    const whole = await makeMaker().make(charts)
+    expect([amended?.key, amended?.charts, amended?.versions]).toEqual([whole.key, whole.charts, whole.versions])
+    for (const format of FORMATS) {
+      const document = amended?.document(format, 'gzip')
+      const other = whole.document(format)
+      expect([document?.etag, document?.size, document?.coding]).toEqual([other.etag, other.size, undefined])
+      expect(await (await document?.open())?.text()).toBe(await readDocument(whole, format))
+    }
+  })
+
+  test('goes on from nothing', async () => {
+    const { maker, plan, makeMaker } = await openAmendable({})
+    const charts = await plan(before)
+    const amended = maker.amend(charts)
+    if (amended === undefined) throw new Error('It could not be amended')
+    for (const format of FORMATS) {
+      expect(await readDocument(amended, format)).toBe(await readDocument(await makeMaker().make(charts), format))
+    }
+  })
+
+  test('makes the same of any changes, one after the other', async () => {
+    const row: fc.Arbitrary<TagRow> = fc.tuple(
+      fc.constantFrom('1.0.0', '2.0.0', 'x'),
+      fc.constantFrom('a', 'b', 'c', 'd'),
+      fc.constantFrom('1.0.0', '2.0.0', '3.0.0'),
+    )
+    const table: fc.Arbitrary<TagTable> = fc.dictionary(
+      fc.constantFrom('r', 's', 't'),
+      fc.uniqueArray(row, { selector: ([tag]) => tag, maxLength: 4 }),
+    )
+    await fc.assert(
+      fc.asyncProperty(table, fc.array(table, { minLength: 1, maxLength: 3 }), async (first, others) => {
+        const { maker, plan, makeMaker } = await openAmendable(first)
+        for (const next of others) {
+          const charts = await plan(next)
+          const amended = maker.amend(charts)
+          const whole = await makeMaker().make(charts)
+          for (const format of FORMATS) {
+            expect(amended?.document(format).etag).toBe(whole.document(format).etag)
+            expect(amended && (await readDocument(amended, format))).toBe(await readDocument(whole, format))
+          }
+        }
+      }),
+      { numRuns: 40 },
+    )
+  })
+
+  test('is left out as long as nothing was made, and where an entry is lost', async () => {
+    const { maker, plan } = openIndexStage()
+    expect(maker.amend(await plan(before))).toBeUndefined()
+    const stage = await openAmendable(before)
+    const after = await stage.plan({ ...before, q: [['1.0.0', 'new', '1.0.0']] })
+    stage.store.lose(...after.flatMap(({ versions }) => versions.map(({ record }) => record.manifest)))
+    expect(stage.maker.amend(after)).toBeUndefined()
+  })
+
+  test('is made of the entries when what it goes on from was removed, or says that it is made again', async () => {
+    const { maker, plan, documents, makeMaker, store } = await openAmendable(before)
+    const charts = await plan({ ...before, q: [['1.0.0', 'new', '1.0.0']] })
+    const [amended, lost] = [maker.amend(charts), maker.amend(charts)]
+    if (amended === undefined || lost === undefined) throw new Error('It could not be amended')
+    documents.remove()
+    const whole = await makeMaker().make(charts)
+    for (const format of FORMATS) expect(await readDocument(amended, format)).toBe(await readDocument(whole, format))
+    store.lose(...charts.flatMap(({ versions }) => versions.map(({ record }) => record.manifest)))
+    expect(await rejection(lost.document('yaml').open())).toMatchObject({ code: 'SNAPSHOT_MISSING' })
+  })
+})
