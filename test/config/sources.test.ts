@@ -1,7 +1,7 @@
 /** The command line as Go's flag package took it of the predecessor, and as everybody else writes it. */
 import { describe, expect, test } from 'bun:test'
 import { readCommandLine } from '../../src/config/sources.ts'
-import { configurationOf, faultsOf } from './surroundings.ts'
+import { configurationOf, faultsOf, registryOf } from './surroundings.ts'
 
 const repo = '--storage-registry-repo=r.example'
 
@@ -46,8 +46,8 @@ describe('readCommandLine', () => {
     [['--storage-registry-insecure', '--port', '1'], true],
     [['--storage-registry-insecure', '-port', '1'], true],
   ] as const)('reads the switch %j', (args, insecure) => {
-    expect(configurationOf([repo, ...args]).registry.insecure).toBe(insecure)
-    expect(configurationOf([...args, repo]).registry.insecure).toBe(insecure)
+    expect(registryOf([repo, ...args]).insecure).toBe(insecure)
+    expect(registryOf([...args, repo]).insecure).toBe(insecure)
   })
 
   test('joins a switch with nothing else that follows it', () => {
@@ -86,7 +86,7 @@ describe('oci:// before the registry', () => {
     [['--storage-registry-scheme=HTTP'], 'http'],
     [['--storage-registry-scheme=https'], 'https'],
   ] as const)('says nothing of the scheme: with %j it is %p', (args, scheme) => {
-    const { registry } = configurationOf(['--storage-registry-repo=oci://r.example:5000/team', ...args])
+    const registry = registryOf(['--storage-registry-repo=oci://r.example:5000/team', ...args])
     expect(registry).toMatchObject({ host: 'r.example:5000', pathPrefix: 'team', scheme })
   })
 })

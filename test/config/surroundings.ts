@@ -1,5 +1,10 @@
 /** Where a configuration is read from in tests: nothing of the machine. */
-import { type Configuration, type ConfigurationResult, readConfiguration } from '../../src/config/configuration.ts'
+import {
+  type Configuration,
+  type ConfigurationResult,
+  type RegistryStorage,
+  readConfiguration,
+} from '../../src/config/configuration.ts'
 
 export interface Given {
   readonly environment?: Readonly<Record<string, string>>
@@ -29,6 +34,13 @@ export function configurationOf(args: readonly string[], given?: Given): Configu
   const result = readGiven(args, given)
   if (result.kind === 'configuration') return result.configuration
   throw new Error(result.kind === 'faults' ? result.faults.join('\n') : result.kind)
+}
+
+/** The registry that was configured; @throws when it is the embedded one. */
+export function registryOf(args: readonly string[], given?: Given): RegistryStorage {
+  const { storage } = configurationOf(args, given)
+  if (storage.kind === 'registry') return storage
+  throw new Error(`The storage is ${storage.kind}`)
 }
 
 /** @throws when there are none. */

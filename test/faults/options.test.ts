@@ -77,9 +77,24 @@ describe.concurrent('options that cannot be', () => {
       [...good.slice(0, 2), '--log-level', '--listen-host=127.0.0.1'],
       /--log-level/,
     ],
-    ['no registry at all', ['--port=0'], /--storage-registry-repo/],
-    ['an empty registry', ['--port=0', '--storage-registry-repo='], /--storage-registry-repo: given nothing, wanted/],
-    ['the embedded registry', ['--port=0', '--storage=local'], /--storage\b.*local/],
+    ['no registry at all', ['--port=0', '--storage=registry'], /--storage-registry-repo: given nothing, wanted/],
+    ['an empty registry', ['--port=0', '--storage=registry', '--storage-registry-repo='],
+      /--storage-registry-repo: given nothing, wanted/],
+    [
+      'the embedded registry and another one',
+      [...good, '--storage=local'],
+      /^oci-chartrepo: --storage-registry-repo: given together with storage local, wanted with storage registry alone$/,
+    ],
+    [
+      'a directory for charts that are elsewhere',
+      [...good, '--storage-local-rootdir=charts'],
+      /^oci-chartrepo: --storage-local-rootdir: given together with storage registry, wanted with storage local alone$/,
+    ],
+    [
+      'the embedded registry and packages that are fetched from it',
+      ['--port=0', '--index-urls=oci'],
+      /^oci-chartrepo: --index-urls: given oci together with the embedded registry, wanted proxy/,
+    ],
     [
       'a scheme against the one of the address',
       ['--storage-registry-repo=https://127.0.0.1:9', '--storage-registry-scheme=HTTP'],

@@ -2,7 +2,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { compareVersions, tryParseVersion } from '../../src/helm/version.ts'
-import { compareText } from '../../src/lib/compare-text.ts'
 
 /** @throws for what is no version. */
 function parse(text: string) {
@@ -177,18 +176,4 @@ describe('compareVersions', () => {
       }),
     )
   })
-})
-
-test('compareText orders by code unit, not by language', () => {
-  expect(['b', 'B', 'a', 'ä', 'A', 'Z', '-', '10', '9'].sort(compareText)).toEqual([
-    '-',
-    '10',
-    '9',
-    'A',
-    'B',
-    'Z',
-    'a',
-    'b',
-    'ä',
-  ])
 })

@@ -25,10 +25,6 @@ describe('respondWithContent', () => {
         const response = await respond(bytes, { range: `bytes=${first ?? ''}-${last ?? ''}` })
         const size = bytes.length
         const body = await response.bytes()
-        if (first !== undefined && last !== undefined && last < first) {
-          expect([response.status, [...body]]).toEqual([200, [...bytes]])
-          return
-        }
         const start = first ?? Math.max(0, size - (last ?? 0))
         const end = first === undefined ? size : Math.min(size, (last ?? size) + 1)
         if (start >= size || end <= start) {
