@@ -36,7 +36,7 @@ export const options = {
   storage: {
     kind: choice('registry', 'local'),
     defaultHelp: 'registry where one is given, else local',
-    help: 'where the charts are: in a registry, or in a directory that this server is the registry of',
+    help: 'where the charts are: in a registry, or in a directory that is served as one',
   },
   'storage-registry-repo': {
     kind: { ...text, placeholder: 'HOST[:PORT][/PATH]' },
