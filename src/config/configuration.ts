@@ -129,9 +129,11 @@ function combine(
 ): Configuration | undefined {
   const nameOf = (name: OptionName) => given.get(name) ?? `--${name}`
   const isLocal = values.storage === undefined ? !given.has('storage-registry-repo') : values.storage === 'local'
+  // Given wrongly, either may have been meant.
+  const isUnclear = values.storage === undefined && given.has('storage')
   const [kind, other] = isLocal ? ['local', 'registry'] : ['registry', 'local']
   for (const [name, origin] of given) {
-    if (name.startsWith(`storage-${other}-`)) {
+    if (!isUnclear && name.startsWith(`storage-${other}-`)) {
       faults.push(`${origin}: given together with storage ${kind}, wanted with storage ${other} alone`)
     }
   }
@@ -139,6 +141,7 @@ function combine(
   if (chartUrl !== undefined && values['index-urls'] === 'oci') {
     faults.push(`${nameOf('chart-url')}: given together with ${nameOf('index-urls')}, wanted one of them`)
   }
+  if (isUnclear && isLocal) return undefined
   const storage = isLocal ? combineLocal(values, nameOf, faults) : combineRegistry(values, given, nameOf, faults)
   if (storage === undefined) return undefined
   return {
