@@ -83,12 +83,12 @@ describe.concurrent('options that cannot be', () => {
     [
       'the embedded registry and another one',
       [...good, '--storage=local'],
-      /^oci-chartrepo: --storage-registry-repo: given together with storage local, wanted with storage registry alone$/,
+      /^oci-chartrepo: --storage-registry-repo: given together with storage local, wanted with storage registry/,
     ],
     [
       'a directory for charts that are elsewhere',
       [...good, '--storage-local-rootdir=charts'],
-      /^oci-chartrepo: --storage-local-rootdir: given together with storage registry, wanted with storage local alone$/,
+      /^oci-chartrepo: --storage-local-rootdir: given together with storage registry, wanted with storage local/,
     ],
     [
       'the embedded registry and packages that are fetched from it',
