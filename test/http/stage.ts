@@ -3,6 +3,7 @@ import { ChartRepoError } from '../../src/errors.ts'
 import { createApp } from '../../src/http/app.ts'
 import type { IndexFormatOption } from '../../src/http/index-negotiation.ts'
 import { digestBytes } from '../../src/oci/digest.ts'
+import type { RegistryStore } from '../../src/oci/registry-store.ts'
 import type { FoundFile } from '../../src/repository/chart-files.ts'
 import type { RefreshStatus } from '../../src/repository/refresher.ts'
 import type { Snapshot } from '../../src/repository/snapshot.ts'
@@ -25,9 +26,11 @@ export interface StageState {
 export interface StageOptions extends Partial<StageState> {
   readonly indexFormat?: IndexFormatOption
   readonly isPartial?: boolean
+  /** What /v2 is served over; nothing there without one. */
+  readonly store?: RegistryStore
 }
 
-export function openStage({ indexFormat = 'auto', isPartial = false, ...change }: StageOptions = {}) {
+export function openStage({ indexFormat = 'auto', isPartial = false, store, ...change }: StageOptions = {}) {
   const index = heldIndex(indexFormat)
   const snapshot: Snapshot = { listedAt: 0, index, files: new Map(), isPartial }
   const state: StageState = {
@@ -79,6 +82,7 @@ export function openStage({ indexFormat = 'auto', isPartial = false, ...change }
       },
     },
     indexFormat,
+    store,
     version: '1.2.3',
     log,
   })

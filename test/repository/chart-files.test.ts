@@ -1,9 +1,9 @@
 /** From the name of a file to its bytes, with as few questions as possible. */
 import { describe, expect, test } from 'bun:test'
 import { ChartRepoError } from '../../src/errors.ts'
-import { findChartLayers } from '../../src/helm/chart-record.ts'
+import { findChartLayers, type LayerRecord } from '../../src/helm/chart-record.ts'
 import { limits } from '../../src/limits.ts'
-import { type Digest, digestBytes } from '../../src/oci/digest.ts'
+import { digestBytes } from '../../src/oci/digest.ts'
 import { mediaTypes } from '../../src/oci/media-types.ts'
 import { ChartFiles } from '../../src/repository/chart-files.ts'
 import type { Snapshot } from '../../src/repository/snapshot.ts'
@@ -34,17 +34,9 @@ function snapshotOf(...charts: readonly (readonly [name: string, isSigned: boole
 /** Files over a snapshot now and another one after a refresh. */
 function open(now: Snapshot | undefined, later: Snapshot | undefined = now, content?: Blob) {
   const asked: string[] = []
-  const registry = {
-    readBlob: () => Promise.reject(new TypeError('Packages are not read whole')),
-    openBlob: async (repository: string, { digest, size }: { readonly digest: Digest; readonly size: number }) => {
-      asked.push(`fetch ${repository} ${digest.slice(0, 12)} ${size}`)
-      return undefined
-    },
-  }
-  const blobs = {
-    open: async (blob: { readonly digest: Digest }, fetchBlob: () => Promise<unknown>) => {
-      asked.push(`open ${blob.digest.slice(0, 12)}`)
-      await fetchBlob()
+  const contents = {
+    open: async (repository: string, { digest, size }: LayerRecord) => {
+      asked.push(`open ${repository} ${digest.slice(0, 12)} ${size}`)
       return content
     },
   }
@@ -56,7 +48,7 @@ function open(now: Snapshot | undefined, later: Snapshot | undefined = now, cont
       return later
     },
   }
-  return { asked, files: new ChartFiles(registry, blobs, source) }
+  return { asked, files: new ChartFiles(contents, source) }
 }
 
 describe('ChartFiles.find', () => {
@@ -128,12 +120,12 @@ describe('ChartFiles.find', () => {
 })
 
 describe('ChartFiles.read', () => {
-  test('takes the bytes from the store, which fetches them where the registry has them', async () => {
+  test('takes the bytes from where they are, by repository and layer', async () => {
     const snapshot = snapshotOf(['demo', false])
     const { files, asked } = open(snapshot, snapshot, new Blob(['x']))
     expect(await (await files.read(await files.find('demo-1.0.0.tgz'))).text()).toBe('x')
     const digest = digestBytes(Buffer.from('demo')).slice(0, 12)
-    expect(asked).toEqual([`open ${digest}`, `fetch team/x ${digest} 4`])
+    expect(asked).toEqual([`open team/x ${digest} 4`])
   })
 
   test('says that the registry has lost them', async () => {
