@@ -1,5 +1,6 @@
 /** The embedded registry: when it is meant, what it is given, and which options do not go with it. */
 import { describe, expect, test } from 'bun:test'
+import type { LocalStorage } from '../../src/config/configuration.ts'
 import { environmentName, type OptionName, optionNames } from '../../src/config/options.ts'
 import { configurationOf, faultsOf, type Given } from './surroundings.ts'
 
@@ -24,7 +25,7 @@ test('every option of either storage is looked at here', () => {
 })
 
 describe('the storage', () => {
-  const local = {
+  const local: LocalStorage = {
     kind: 'local',
     rootDir: './data',
     rootDirOption: '--storage-local-rootdir',
@@ -68,7 +69,7 @@ describe('the storage', () => {
 })
 
 describe('the options of the embedded registry', () => {
-  const read = (rootDirOption: string) => ({
+  const read = (rootDirOption: string): LocalStorage => ({
     kind: 'local',
     rootDir: '/charts',
     rootDirOption,

@@ -1,0 +1,19 @@
+/** A registry that fails whatever it is asked for, and remembers what that was. */
+import type { RegistryStore } from '../../../src/oci/registry-store.ts'
+
+export interface FailingStore {
+  readonly store: RegistryStore
+  /** The methods that were called, in order. */
+  readonly calls: string[]
+}
+
+/** `failure` is thrown as each method throws: by rejecting, but for `uploadProgress`, which is synchronous. */
+export function failingStore(failure: unknown): FailingStore {
+  const calls: string[] = []
+  const get = (_target: object, name: string) => () => {
+    calls.push(name)
+    if (name === 'uploadProgress') throw failure
+    return Promise.reject(failure)
+  }
+  return { store: new Proxy({}, { get }) as RegistryStore, calls }
+}
