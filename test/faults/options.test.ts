@@ -78,8 +78,11 @@ describe.concurrent('options that cannot be', () => {
       /--log-level/,
     ],
     ['no registry at all', ['--port=0', '--storage=registry'], /--storage-registry-repo: given nothing, wanted/],
-    ['an empty registry', ['--port=0', '--storage=registry', '--storage-registry-repo='],
-      /--storage-registry-repo: given nothing, wanted/],
+    [
+      'an empty registry',
+      ['--port=0', '--storage=registry', '--storage-registry-repo='],
+      /--storage-registry-repo: given nothing, wanted/,
+    ],
     [
       'the embedded registry and another one',
       [...good, '--storage=local'],
