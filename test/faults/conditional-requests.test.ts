@@ -137,9 +137,10 @@ describe('ranges on charts', () => {
     }
   })
 
-  test('behind the end is 416 with the size', async () => {
+  test('behind the end, or ending before it begins, is 416 with the size', async () => {
     const size = chart.archive.length
-    for (const range of [`bytes=${size}-`, `bytes=${size * 2}-${size * 3}`, 'bytes=-0', `bytes=${'9'.repeat(30)}-`]) {
+    const behind = [`bytes=${size}-`, `bytes=${size * 2}-${size * 3}`, 'bytes=-0', `bytes=${'9'.repeat(30)}-`]
+    for (const range of [...behind, 'bytes=9-5']) {
       const answer = await ask(range)
       expect([range, answer.status, answer.contentRange]).toEqual([range, 416, `bytes */${size}`])
     }
@@ -150,7 +151,6 @@ describe('ranges on charts', () => {
       'bytes=0-1,5-9',
       'bytes=0-1, -5',
       'lines=0-1',
-      'bytes=9-5',
       'bytes=-',
       'bytes=a-b',
       'bytes',
