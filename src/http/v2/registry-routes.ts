@@ -27,11 +27,11 @@ export function registryRoutes(store: RegistryStore) {
     if (path === undefined) return registryErrorResponse(404, 'UNSUPPORTED', 'There is no such endpoint.')
     const endpoint = endpointOf(store, request, path)
     const method = request.method === 'HEAD' ? 'GET' : request.method
-    const found = (endpoint as Readonly<Partial<Record<string, Answer>>>)[method]
-    if (found !== undefined) return await found()
+    const found = Object.entries(endpoint).find(([name]) => name === method)
+    if (found !== undefined) return await found[1]()
     const allowed = Object.keys(endpoint).flatMap((each) => (each === 'GET' ? ['GET', 'HEAD'] : [each]))
     const allow = allowed.join(', ')
-    return registryErrorResponse(405, 'UNSUPPORTED', `Only ${allow} are served at this path.`, { allow })
+    return registryErrorResponse(405, 'UNSUPPORTED', `This path takes ${allow}.`, { allow })
   }
   return new Elysia({ name: 'registry' })
     .all('/v2', (context) => answer({ ...context, params: { '*': '' } }), { parse: 'none' })

@@ -165,7 +165,7 @@ describe('what is not asked of the store', () => {
       if (method === 'HEAD') continue
       expect(await errorIn(response)).toEqual({
         code: 'UNSUPPORTED',
-        message: `Only ${allow} are served at this path.`,
+        message: `This path takes ${allow}.`,
       })
     }
     expect(calls).toEqual([])
