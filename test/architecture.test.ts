@@ -25,7 +25,7 @@ const BACKENDS = ['upstream', 'storage']
 /** Options are made of names and texts; what they configure is none of their business. */
 const CONFIG_IMPORTS = ['config', 'oci', 'telemetry', 'lib', 'errors.ts', 'limits.ts']
 /** Test folders that mirror no layer. */
-const TEST_KINDS = ['charts', 'fakes', 'faults', 'packaging', 'stand', 'system']
+const TEST_KINDS = ['charts', 'conformance', 'fakes', 'faults', 'packaging', 'stand', 'system']
 const EMPTY_NAMES = ['common', 'helpers', 'index', 'misc', 'types', 'utils']
 
 type Sources = Readonly<Record<string, string>>
