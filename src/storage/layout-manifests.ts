@@ -74,9 +74,10 @@ export class LayoutManifests {
     const found = (await all).get(subject) ?? []
     const listed = await this.#listedByTag(layout, index, subject)
     const known = new Set(found.map(({ digest }) => digest))
-    return [...found, ...listed.filter(({ digest }) => !known.has(digest))].sort((a, b) =>
-      compareText(a.digest, b.digest),
-    )
+    // Links are remembered whoever has the manifest; what an index names may be another repository's, or deleted.
+    return [...found, ...listed.filter(({ digest }) => !known.has(digest))]
+      .filter(({ digest }) => this.#blobs.size(layout, digest) !== undefined)
+      .sort((a, b) => compareText(a.digest, b.digest))
   }
 
   /**
