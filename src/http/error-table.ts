@@ -11,7 +11,7 @@ interface PublicError {
   readonly message: string | undefined
   /** Whether trying again helps, and the answer says when. */
   readonly temporary: boolean
-  /** What the distribution spec 1.1 calls it ("Error codes"), or CNCF distribution where the spec has no word; UNKNOWN when absent. */
+  /** What the distribution spec 1.1 calls it ("Error codes"): a 4xx must have one of its codes. UNKNOWN when absent. */
   readonly ociCode?: string
 }
 
@@ -68,7 +68,7 @@ const table = {
   UPLOAD_OUT_OF_ORDER: { status: 416, message: undefined, temporary: false, ociCode: 'BLOB_UPLOAD_INVALID' },
   TOO_MANY_UPLOADS: { status: 429, message: undefined, temporary: true, ociCode: 'TOOMANYREQUESTS' },
   TOO_MANY_TAGS: { status: 414, message: undefined, temporary: false, ociCode: 'UNSUPPORTED' },
-  PAGE_INVALID: { status: 400, message: undefined, temporary: false, ociCode: 'PAGINATION_NUMBER_INVALID' },
+  PAGE_INVALID: { status: 400, message: undefined, temporary: false, ociCode: 'UNSUPPORTED' },
 } as const satisfies Record<ErrorCode, PublicError>
 
 const DEFAULT_RETRY_AFTER_SECONDS = 5
