@@ -1,6 +1,6 @@
 /** Manifests and tags (distribution spec 1.1, "Pulling manifests", "Pushing Manifests", "Deleting tags"). */
 
-import { ChartRepoError } from '../../errors.ts'
+import { ChartRepoError, isChartRepoError } from '../../errors.ts'
 import { limits } from '../../limits.ts'
 import { type Digest, isDigest } from '../../oci/digest.ts'
 import { isTag } from '../../oci/reference.ts'
@@ -75,7 +75,7 @@ export async function removeManifest(
   return new Response(null, { status: 202 })
 }
 
-/** @throws MANIFEST_TOO_LARGE before anything is read, when its length is given */
+/** @throws MANIFEST_TOO_LARGE, before anything is read when its length is given; MANIFEST_INVALID when the body breaks off */
 async function readManifest(request: Request): Promise<Uint8Array> {
   const tooLarge = () => {
     const message = `A manifest may have ${limits.maxManifestBytes} bytes, and this one has more`
@@ -84,10 +84,15 @@ async function readManifest(request: Request): Promise<Uint8Array> {
   if (Number(request.headers.get('content-length') ?? 0) > limits.maxManifestBytes) throw tooLarge()
   const pieces: Uint8Array[] = []
   let length = 0
-  for await (const piece of request.body ?? []) {
-    length += piece.byteLength
-    if (length > limits.maxManifestBytes) throw tooLarge()
-    pieces.push(piece)
+  try {
+    for await (const piece of request.body ?? []) {
+      length += piece.byteLength
+      if (length > limits.maxManifestBytes) throw tooLarge()
+      pieces.push(piece)
+    }
+  } catch (cause) {
+    if (isChartRepoError(cause)) throw cause
+    throw new ChartRepoError('MANIFEST_INVALID', 'The body broke off', { cause })
   }
   return Buffer.concat(pieces, length)
 }
