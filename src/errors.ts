@@ -44,6 +44,8 @@ export type ErrorCode =
   | 'MANIFEST_TOO_LARGE'
   /** The repository has no such blob. */
   | 'BLOB_UNKNOWN'
+  /** What is to be deleted as a blob is a manifest that tags or digests lead to. */
+  | 'BLOB_IS_MANIFEST'
   /** What was given for a digest is none, or not that of the bytes that were pushed with it. */
   | 'DIGEST_INVALID'
   /** There is no such upload: it was finished, cancelled, given up, or begun before the server started. */

@@ -62,6 +62,12 @@ const table = {
   MANIFEST_INVALID: { status: 400, message: undefined, temporary: false, ociCode: 'MANIFEST_INVALID' },
   MANIFEST_TOO_LARGE: { status: 413, message: undefined, temporary: false, ociCode: 'SIZE_INVALID' },
   BLOB_UNKNOWN: { status: 404, message: 'There is no such blob.', temporary: false, ociCode: 'BLOB_UNKNOWN' },
+  BLOB_IS_MANIFEST: {
+    status: 400,
+    message: 'This is a manifest, which is deleted as one.',
+    temporary: false,
+    ociCode: 'UNSUPPORTED',
+  },
   DIGEST_INVALID: { status: 400, message: undefined, temporary: false, ociCode: 'DIGEST_INVALID' },
   UPLOAD_UNKNOWN: { status: 404, message: undefined, temporary: false, ociCode: 'BLOB_UPLOAD_UNKNOWN' },
   UPLOAD_INVALID: { status: 400, message: undefined, temporary: false, ociCode: 'BLOB_UPLOAD_INVALID' },

@@ -37,6 +37,9 @@ const common = {
 }
 const Image = Type.Object({ ...common, config: Descriptor, layers: Descriptors })
 const Index = Type.Object({ ...common, manifests: Descriptors })
+/** Image spec 1.1, descriptor.md, "Digests". */
+const OTHER_DIGEST = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/
+
 const imageCheck = TypeCompiler.Compile(Image)
 const indexCheck = TypeCompiler.Compile(Index)
 
@@ -51,7 +54,7 @@ export function parseLinks(bytes: Uint8Array, mediaType: string): ManifestLinks 
     checkType(document, mediaType)
     return {
       ...toCommon(document, document.config.mediaType),
-      blobs: [document.config, ...(document.layers ?? [])].map(({ digest }) => toDigest(digest)),
+      blobs: [document.config, ...(document.layers ?? [])].flatMap(({ digest }) => toDigests(digest)),
       manifests: [],
     }
   }
@@ -61,11 +64,9 @@ export function parseLinks(bytes: Uint8Array, mediaType: string): ManifestLinks 
   return {
     ...toCommon(document, undefined),
     blobs: [],
-    manifests: (document.manifests ?? []).map(({ digest, mediaType: type, size }) => ({
-      digest: toDigest(digest),
-      mediaType: type,
-      size,
-    })),
+    manifests: (document.manifests ?? []).flatMap(({ digest, mediaType: type, size }) =>
+      toDigests(digest).map((known) => ({ digest: known, mediaType: type, size })),
+    ),
   }
 }
 
@@ -73,7 +74,7 @@ type Document = Static<typeof Image> | Static<typeof Index>
 
 function toCommon({ subject, artifactType, annotations }: Document, configType: string | undefined) {
   return {
-    subject: subject ? toDigest(subject.digest) : undefined,
+    subject: subject ? toDigests(subject.digest)[0] : undefined,
     artifactType: artifactType === undefined || artifactType === '' ? configType : artifactType,
     annotations: annotations ?? undefined,
   }
@@ -84,9 +85,11 @@ function checkType({ mediaType }: Document, called: string): void {
   throw invalid(`it says that it is of type ${JSON.stringify(mediaType)}, and its Content-Type is ${called}`)
 }
 
-function toDigest(text: string): Digest {
-  if (!isDigest(text)) throw invalid('a descriptor has a digest that is neither sha256 nor sha512')
-  return text
+/** None for a digest of an algorithm that is not known here: nothing of the kind can be in this registry. */
+function toDigests(text: string): readonly Digest[] {
+  if (isDigest(text)) return [text]
+  if (OTHER_DIGEST.test(text) && !/^sha(?:256|512):/.test(text)) return []
+  throw invalid('a descriptor has a digest that is none')
 }
 
 function invalid(fault: string): ChartRepoError {

@@ -50,6 +50,7 @@ export interface BlobStore {
   openBlob(repository: string, digest: Digest): Promise<Blob | undefined>
   /** Whether the repository has the blob now, taken from `from`, or from wherever it is when that is undefined. */
   mountBlob(repository: string, digest: Digest, from: string | undefined): Promise<boolean>
+  /** Whether it was there. @throws BLOB_IS_MANIFEST */
   removeBlob(repository: string, digest: Digest): Promise<boolean>
 }
 

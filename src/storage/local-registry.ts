@@ -201,7 +201,11 @@ export class LocalRegistry implements RegistryStore {
   }
 
   async removeBlob(repository: string, digest: Digest): Promise<boolean> {
-    return await withStorageFaults(() => this.#blobs.remove(this.#tree.layout(repository), digest))
+    const { layout, index } = await this.#look(repository)
+    if (index?.manifests.has(digest) === true) {
+      throw new ChartRepoError('BLOB_IS_MANIFEST', `${digest} is a manifest of ${repository}`)
+    }
+    return await withStorageFaults(() => this.#blobs.remove(layout, digest))
   }
 
   async beginUpload(repository: string, algorithm: DigestAlgorithm): Promise<UploadProgress> {

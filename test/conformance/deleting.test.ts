@@ -161,6 +161,13 @@ describe('spec "Deleting Manifests"', () => {
 })
 
 describe('spec "Deleting Blobs"', () => {
+  test('a manifest is not deleted as a blob, and nothing is lost by trying', async () => {
+    const repository = registry.freshName()
+    await registry.pushManifest(repository, image, 'latest')
+    await expectError(await registry.delete(`/v2/${repository}/blobs/${image.digest}`), 400, 'UNSUPPORTED')
+    expect(await isThere(`/v2/${repository}/manifests/latest`)).toBe(true)
+  })
+
   test.each([
     ['small', someBytes(100)],
     ['large', someBytes(2 * 1024 * 1024)],

@@ -259,6 +259,7 @@ describe('failures', () => {
     MANIFEST_UNKNOWN: [404, false],
     MANIFEST_INVALID: [400, false],
     MANIFEST_TOO_LARGE: [413, false],
+    BLOB_IS_MANIFEST: [400, false],
     BLOB_UNKNOWN: [404, false],
     DIGEST_INVALID: [400, false],
     UPLOAD_UNKNOWN: [404, false],
