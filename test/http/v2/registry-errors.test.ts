@@ -71,7 +71,7 @@ describe('what the store fails with', () => {
     UPLOAD_OUT_OF_ORDER: [416, 'BLOB_UPLOAD_INVALID'],
     TOO_MANY_UPLOADS: [429, 'TOOMANYREQUESTS'],
     TOO_MANY_TAGS: [414, 'UNSUPPORTED'],
-    PAGE_INVALID: [400, 'PAGINATION_NUMBER_INVALID'],
+    PAGE_INVALID: [400, 'UNSUPPORTED'],
   }
 
   test.each(Object.entries(table))('%s is %j', async (code, [status, ociCode]) => {
