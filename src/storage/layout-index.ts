@@ -22,7 +22,8 @@ const Descriptor = Type.Object({
   mediaType: Type.String(),
   digest: Type.String(),
   size: Type.Integer({ minimum: 0 }),
-  annotations: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  // Go's encoder writes null for a map that nobody made.
+  annotations: Type.Optional(Type.Union([Type.Record(Type.String(), Type.Unknown()), Type.Null()])),
 })
 type Descriptor = Static<typeof Descriptor>
 const documentCheck = TypeCompiler.Compile(
@@ -31,6 +32,8 @@ const documentCheck = TypeCompiler.Compile(
 
 /** One descriptor. */
 interface Item {
+  /** As it stands in the file. */
+  readonly digest: string
   /** undefined for a digest that is not understood here: the descriptor is kept, and nothing made of it. */
   readonly manifest: StoredManifest | undefined
   readonly tag: string | undefined
@@ -52,6 +55,8 @@ export class LayoutIndex {
   readonly #rest: Readonly<Record<string, unknown>>
   readonly manifests: ReadonlyMap<Digest, StoredManifest>
   readonly tags: ReadonlyMap<string, StoredManifest>
+  /** Whether manifests are named by digests that are not understood here, so that nobody knows what they are made of. */
+  readonly hasUnknown: boolean
   #digests: ReadonlyMap<string, Digest> | undefined
   #sortedTags: readonly string[] | undefined
 
@@ -67,6 +72,7 @@ export class LayoutIndex {
     }
     this.manifests = manifests
     this.tags = tags
+    this.hasUnknown = items.some(({ manifest }) => manifest === undefined)
   }
 
   /** @throws LAYOUT_DAMAGED */
@@ -77,6 +83,11 @@ export class LayoutIndex {
     }
     const { manifests, ...rest } = document
     return new LayoutIndex((manifests ?? []).map(toItem), rest)
+  }
+
+  /** The manifest of each descriptor; other tools may call one by several types. */
+  get descriptors(): readonly StoredManifest[] {
+    return this.#items.flatMap(({ manifest }) => manifest ?? [])
   }
 
   /** The same object as long as nothing changes. */
@@ -103,7 +114,9 @@ export class LayoutIndex {
       // A manifest with a tag needs no descriptor without one beside it.
       const others = tags.length === 0 ? kept : kept.filter((item) => !isBare(item, manifest.digest))
       const isThere = tags.length === 0 && others.some((item) => item.manifest?.digest === manifest.digest)
-      const added = isThere ? [] : (tags.length === 0 ? [undefined] : tags).map((tag) => makeItem(manifest, tag))
+      const added = isThere
+        ? []
+        : (tags.length === 0 ? [undefined] : [...new Set(tags)]).map((tag) => makeItem(manifest, tag))
       items = [...others, ...added]
     }
     return items === this.#items || isSame(items, this.#items) ? this : new LayoutIndex(items, this.#rest)
@@ -126,13 +139,21 @@ function withoutTags(items: readonly Item[], tags: ReadonlySet<string>, replaced
   if (tags.size === 0) return items
   const isTagged = ({ tag }: Item) => tag !== undefined && tags.has(tag)
   const left = items.filter((item) => !isTagged(item))
-  const there = new Set(left.map(({ manifest }) => manifest?.digest))
-  for (const { manifest } of items.filter(isTagged)) {
-    if (manifest === undefined || there.has(manifest.digest) || manifest.digest === replacedBy) continue
-    there.add(manifest.digest)
-    left.push(makeItem(manifest, undefined))
+  const there = new Set(left.map(({ digest }) => digest))
+  for (const item of items.filter(isTagged)) {
+    if (there.has(item.digest) || item.digest === replacedBy) continue
+    there.add(item.digest)
+    left.push(withoutTag(item))
   }
   return left
+}
+
+/** The rest of what another tool may have written into it stays. */
+function withoutTag(item: Item): Item {
+  const { annotations, ...rest } = JSON.parse(item.text)
+  const { [REF_NAME]: _tag, ...others } = annotations
+  const isPlain = Object.keys(others).length === 0
+  return { ...item, tag: undefined, text: JSON.stringify(isPlain ? rest : { ...rest, annotations: others }) }
 }
 
 function isBare({ manifest, tag, text }: Item, digest: Digest): boolean {
@@ -147,6 +168,7 @@ function toItem(raw: Descriptor): Item {
   const { digest, mediaType, size } = raw
   const name = raw.annotations?.[REF_NAME]
   return {
+    digest,
     manifest: isDigest(digest) ? { digest, mediaType, size } : undefined,
     // Other tools put whole references there; those are no tags of this repository.
     tag: typeof name === 'string' && isTag(name) ? name : undefined,
@@ -157,5 +179,5 @@ function toItem(raw: Descriptor): Item {
 function makeItem(manifest: StoredManifest, tag: string | undefined): Item {
   const { mediaType, digest, size } = manifest
   const annotations = tag === undefined ? undefined : { [REF_NAME]: tag }
-  return { manifest, tag, text: JSON.stringify({ mediaType, digest, size, annotations }) }
+  return { digest, manifest, tag, text: JSON.stringify({ mediaType, digest, size, annotations }) }
 }
