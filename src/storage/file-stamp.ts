@@ -4,6 +4,7 @@
  */
 
 import { statSync } from 'node:fs'
+import { errorCode } from '../lib/error-code.ts'
 
 export interface FileStamp {
   readonly inode: bigint
@@ -18,15 +19,21 @@ const COARSEST_STEP_MS = 50
 
 /** undefined where there is nothing. */
 export function stampOf(path: string): FileStamp | undefined {
-  const stat = statSync(path, { bigint: true, throwIfNoEntry: false })
-  return stat && { inode: stat.ino, size: Number(stat.size), modifiedAt: stat.mtimeNs }
+  try {
+    const stat = statSync(path, { bigint: true, throwIfNoEntry: false })
+    return stat && { inode: stat.ino, size: Number(stat.size), modifiedAt: stat.mtimeNs }
+  } catch (error) {
+    // Below a file there is nothing either.
+    if (errorCode(error) === 'ENOTDIR') return undefined
+    throw error
+  }
 }
 
 export function isSameStamp(a: FileStamp, b: FileStamp): boolean {
   return a.modifiedAt === b.modifiedAt && a.inode === b.inode && a.size === b.size
 }
 
-/** Whether a later change is sure to give another stamp. */
+/** Whether a later change is sure to give another stamp: to be asked before what it is the stamp of is read. */
 export function isSettled({ modifiedAt }: FileStamp): boolean {
   return Date.now() - Number(modifiedAt / 1_000_000n) > COARSEST_STEP_MS
 }
