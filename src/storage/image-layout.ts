@@ -37,6 +37,8 @@ interface Change {
 interface Look {
   readonly stamp: FileStamp
   readonly index: LayoutIndex
+  /** Whether any later change is sure to give another stamp; until then what was written here is taken for what is there. */
+  readonly isSettled: boolean
 }
 
 const LAYOUT_FILE = JSON.stringify({ imageLayoutVersion: '1.0.0' })
@@ -79,13 +81,22 @@ export class ImageLayout {
    * @throws LAYOUT_DAMAGED
    */
   async read(): Promise<LayoutIndex | undefined> {
+    return this.isMade() ? await this.#readIndex() : undefined
+  }
+
+  /** The index.json that is there, be it part of a layout or not. @throws LAYOUT_DAMAGED */
+  async #readIndex(): Promise<LayoutIndex | undefined> {
     const path = join(this.#options.dir, INDEX_NAME)
     try {
       const stamp = stampOf(path)
       if (stamp === undefined) return undefined
-      if (this.#seen !== undefined && isSameStamp(this.#seen.stamp, stamp)) return this.#seen.index
-      const index = LayoutIndex.parse(await readFile(path))
-      if (isSettled(stamp)) this.#seen = { stamp, index }
+      const settled = isSettled(stamp)
+      const seen = this.#seen !== undefined && isSameStamp(this.#seen.stamp, stamp) ? this.#seen : undefined
+      if (seen !== undefined && (seen.isSettled || !settled)) return seen.index
+      const bytes = await readFile(path)
+      const index =
+        seen !== undefined && bytes.equals(Buffer.from(seen.index.render())) ? seen.index : LayoutIndex.parse(bytes)
+      if (settled) this.#seen = { stamp, index, isSettled: true }
       return index
     } catch (error) {
       if (errorCode(error) === 'ENOENT') return undefined
@@ -95,9 +106,13 @@ export class ImageLayout {
     }
   }
 
+  isMade(): boolean {
+    return stampOf(join(this.#options.dir, LAYOUT_NAME)) !== undefined
+  }
+
   /** Makes the directory a layout, if it is none. */
   async make(): Promise<void> {
-    if (stampOf(join(this.#options.dir, LAYOUT_NAME)) !== undefined) return
+    if (this.isMade()) return
     this.#making ??= this.#make().finally(() => {
       this.#making = undefined
     })
@@ -178,7 +193,7 @@ export class ImageLayout {
       const batch = this.#waiting
       this.#waiting = []
       try {
-        const before = (await this.read()) ?? LayoutIndex.empty
+        const before = (await this.#readIndex()) ?? LayoutIndex.empty
         let after = before
         const changed = batch.map(({ changes }) => {
           const next = after.with(changes)
@@ -201,7 +216,7 @@ export class ImageLayout {
   async #replace(index: LayoutIndex): Promise<void> {
     await this.make()
     const stamp = await this.#writeFile(INDEX_NAME, index.render())
-    this.#seen = { stamp, index }
+    this.#seen = { stamp, index, isSettled: false }
     await this.#options.syncs.sync(this.#options.dir)
   }
 
