@@ -5,7 +5,7 @@
  * Invariant: what an upload has is what was written and hashed, also when a body breaks off in the middle.
  */
 
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, utimesSync } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ChartRepoError, isChartRepoError } from '../errors.ts'
@@ -26,6 +26,7 @@ interface Upload {
   size: number
   usedAt: number
   isBusy: boolean
+  isCancelled: boolean
 }
 
 export class UploadFiles {
@@ -57,7 +58,17 @@ export class UploadFiles {
     const hasher = new Bun.CryptoHasher(algorithm)
     const usedAt = this.#clock.now()
     const path = join(this.#dir, id)
-    this.#uploads.set(id, { id, repository, path, algorithm, hasher, size: 0, usedAt, isBusy: false })
+    this.#uploads.set(id, {
+      id,
+      repository,
+      path,
+      algorithm,
+      hasher,
+      size: 0,
+      usedAt,
+      isBusy: false,
+      isCancelled: false,
+    })
     return { id, size: 0 }
   }
 
@@ -102,31 +113,38 @@ export class UploadFiles {
         throw new ChartRepoError('DIGEST_INVALID', `The bytes that were pushed are ${actual}, ${digest} was promised`)
       }
       try {
+        // The age of a blob is the time since somebody was told of it, however long the upload took.
+        const now = this.#clock.now() / 1000
+        utimesSync(upload.path, now, now)
         await adopt(upload.path)
       } catch (error) {
         // How far it came nobody knows: what is pushed again begins anew.
         await this.#remove(upload)
-        throw error
+        throw upload.isCancelled ? unknownUpload() : error
       }
       this.#uploads.delete(id)
     })
   }
 
   async cancel(repository: string, id: string): Promise<void> {
-    await this.#remove(this.#find(repository, id))
+    const upload = this.#find(repository, id)
+    upload.isCancelled = true
+    await this.#remove(upload)
   }
 
   /** Removes uploads that nobody has touched for long. */
   async expire(): Promise<void> {
     const since = this.#clock.now() - limits.uploadIdleMs
-    const idle = [...this.#uploads.values()].filter(({ usedAt, isBusy }) => !isBusy && usedAt < since)
-    for (const upload of idle) await this.#remove(upload)
+    for (const upload of this.#uploads.values()) {
+      // Asked of each in its turn: somebody may come back to it while others are removed.
+      if (!upload.isBusy && upload.usedAt < since) await this.#remove(upload)
+    }
   }
 
   #find(repository: string, id: string): Upload {
     const upload = this.#uploads.get(id)
     if (upload?.repository === repository) return upload
-    throw new ChartRepoError('UPLOAD_UNKNOWN', 'There is no such upload in this repository')
+    throw unknownUpload()
   }
 
   /** One request at a time: two that write would mix their bytes. */
@@ -138,6 +156,8 @@ export class UploadFiles {
     } finally {
       upload.isBusy = false
       upload.usedAt = this.#clock.now()
+      // Its file may have been made after it was cancelled.
+      if (upload.isCancelled) await this.#remove(upload)
     }
   }
 
@@ -160,6 +180,7 @@ export class UploadFiles {
     } finally {
       await file.close()
     }
+    if (upload.isCancelled) throw unknownUpload()
     const received = upload.size - before
     if (length !== undefined && received !== length) {
       throw new ChartRepoError('UPLOAD_INVALID', `The chunk was to have ${length} bytes, and ${received} came`)
@@ -173,6 +194,10 @@ export class UploadFiles {
       if (errorCode(error) !== 'ENOENT') throw error
     })
   }
+}
+
+function unknownUpload(): ChartRepoError {
+  return new ChartRepoError('UPLOAD_UNKNOWN', 'There is no such upload in this repository')
 }
 
 /** Writes each piece while the next one arrives. */
