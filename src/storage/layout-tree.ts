@@ -28,6 +28,7 @@ const RESERVED: ReadonlySet<string> = new Set([BLOBS_NAME, INDEX_NAME, LAYOUT_NA
 interface SeenDirectory {
   readonly stamp: FileStamp
   readonly isLayout: boolean
+  /** Names of what may be repositories. */
   readonly below: readonly string[]
 }
 
@@ -36,6 +37,8 @@ export class LayoutTree {
   readonly #listener: LayoutListener
   readonly #syncs = new DirectorySyncs()
   readonly #layouts = new Map<string, ImageLayout>()
+  /** How many are at work with each. */
+  readonly #users = new Map<ImageLayout, number>()
   readonly #seen = new Map<string, SeenDirectory>()
 
   constructor(root: string, listener: LayoutListener) {
@@ -75,6 +78,22 @@ export class LayoutTree {
     return kept
   }
 
+  /** Gives `work` the layout that everybody else uses. It is kept when there is one at the end: names alone cost nothing. */
+  async use<T>(repository: string, work: (layout: ImageLayout) => Promise<T>): Promise<T> {
+    const layout = this.keep(repository)
+    this.#users.set(layout, (this.#users.get(layout) ?? 0) + 1)
+    try {
+      return await work(layout)
+    } finally {
+      const left = (this.#users.get(layout) ?? 1) - 1
+      if (left > 0) this.#users.set(layout, left)
+      else {
+        this.#users.delete(layout)
+        if (!layout.isMade()) this.#layouts.delete(repository)
+      }
+    }
+  }
+
   /** The names of all repositories, in byte order. Directories that did not change are not read again. */
   async list(): Promise<readonly string[]> {
     const names: string[] = []
@@ -86,7 +105,7 @@ export class LayoutTree {
       if (seen === undefined) continue
       there.add(name)
       if (seen.isLayout && name !== '') names.push(name)
-      for (const component of seen.below) waiting.push(name === '' ? component : `${name}/${component}`)
+      for (const below of seen.below) waiting.push(below)
       if (slices.isOver()) await slices.next()
     }
     for (const name of this.#seen.keys()) if (!there.has(name)) this.#seen.delete(name)
@@ -96,21 +115,26 @@ export class LayoutTree {
   /** undefined for what is no directory, or cannot be read while others can. */
   async #look(name: string): Promise<SeenDirectory | undefined> {
     const path = join(this.root, name)
-    const stamp = stampOf(path)
-    if (stamp === undefined) return undefined
-    const known = this.#seen.get(name)
-    if (known !== undefined && isSameStamp(known.stamp, stamp)) return known
-    const entries = await readdir(path, { withFileTypes: true }).catch((error: unknown) => {
-      if (['ENOENT', 'ENOTDIR'].includes(errorCode(error)) || (name !== '' && errorCode(error) === 'EACCES')) return []
+    try {
+      const stamp = stampOf(path)
+      if (stamp === undefined) return undefined
+      const known = this.#seen.get(name)
+      if (known !== undefined && isSameStamp(known.stamp, stamp)) return known
+      const settled = isSettled(stamp)
+      const entries = await readdir(path, { withFileTypes: true })
+      const below = entries
+        .filter((entry) => entry.isDirectory() && !RESERVED.has(entry.name))
+        .map((entry) => (name === '' ? entry.name : `${name}/${entry.name}`))
+        .filter(isRepositoryName)
+      const files = new Set(entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name))
+      const seen = { stamp, isLayout: files.has(INDEX_NAME) && files.has(LAYOUT_NAME), below }
+      if (settled) this.#seen.set(name, seen)
+      return seen
+    } catch (error) {
+      const code = errorCode(error)
+      if (code === 'ENOENT' || code === 'ENOTDIR' || (name !== '' && code === 'EACCES')) return undefined
       throw error
-    })
-    const below = entries
-      .filter((entry) => entry.isDirectory() && !RESERVED.has(entry.name) && isRepositoryName(entry.name))
-      .map((entry) => entry.name)
-    const files = new Set(entries.filter((entry) => !entry.isDirectory()).map((entry) => entry.name))
-    const seen = { stamp, isLayout: files.has(INDEX_NAME) && files.has(LAYOUT_NAME), below }
-    if (isSettled(stamp)) this.#seen.set(name, seen)
-    return seen
+    }
   }
 }
 
