@@ -12,20 +12,30 @@ import type { Clock } from '../lib/clock.ts'
 import { errorCode } from '../lib/error-code.ts'
 import { limits } from '../limits.ts'
 import { type Digest, digestAlgorithm, digestBytes } from '../oci/digest.ts'
+import { diskFaultCode } from './disk-fault.ts'
 import { type FileStamp, isSameStamp, stampOf } from './file-stamp.ts'
 import type { ImageLayout } from './image-layout.ts'
 import { digestOf } from './verifying-reader.ts'
 
+export interface LayoutBlobsOptions {
+  /** Where files are made that are to be renamed into a layout. */
+  readonly draftsDir: string
+  /** A time stamp that is younger is not renewed, in milliseconds. */
+  readonly touchIntervalMs: number
+  readonly clock: Clock
+}
+
+/** Read-only, or somebody else's file. */
+const UNTOUCHABLE = ['EROFS', 'EACCES', 'EPERM', 'ENOENT']
+
 export class LayoutBlobs {
-  readonly #draftsDir: string
-  readonly #clock: Clock
+  readonly #options: LayoutBlobsOptions
   readonly #hot = new LRUCache<Digest, Blob>({ maxSize: limits.maxHotBytes, sizeCalculation: (blob) => blob.size + 1 })
   /** Large files that were seen to be what their names say, in the state in which they were. */
   readonly #verified = new LRUCache<Digest, FileStamp>({ max: limits.maxVerifiedBlobs })
 
-  constructor(draftsDir: string, clock: Clock) {
-    this.#draftsDir = draftsDir
-    this.#clock = clock
+  constructor(options: LayoutBlobsOptions) {
+    this.#options = options
   }
 
   /** Bytes; undefined when the layout has no such blob. */
@@ -44,7 +54,7 @@ export class LayoutBlobs {
     const hot = this.#hot.get(digest)
     if (hot?.size === stamp.size) return hot
     if (stamp.size > limits.maxHotBlobBytes) return Bun.file(path)
-    const bytes = await readAll(path)
+    const bytes = await readAll(path, digest)
     if (bytes === undefined) return undefined
     if (digestBytes(bytes, digestAlgorithm(digest)) !== digest) throw damaged(digest)
     return this.hold(digest, bytes)
@@ -80,14 +90,11 @@ export class LayoutBlobs {
   touch(layout: ImageLayout, digest: Digest): void {
     const path = layout.blobPath(digest)
     const stamp = stampOf(path)
-    const now = this.#clock.now()
-    if (stamp === undefined || now - Number(stamp.modifiedAt / 1_000_000n) < limits.touchIntervalMs) return
-    try {
-      utimesSync(path, now / 1000, now / 1000)
-    } catch (error) {
-      // Read-only, or somebody else's file: then it is not collected by this server either.
-      if (!['EROFS', 'EACCES', 'EPERM', 'ENOENT'].includes(errorCode(error))) throw error
-    }
+    const { clock, touchIntervalMs } = this.#options
+    const now = clock.now()
+    if (stamp === undefined || now - Number(stamp.modifiedAt / 1_000_000n) < touchIntervalMs) return
+    // Where that cannot be, it is not collected by this server either.
+    setTime(path, now)
   }
 
   /** Gives `to` the blob of `from`, by a hard link where the file system has them. Whether `from` has it. */
@@ -95,7 +102,9 @@ export class LayoutBlobs {
     const source = from.blobPath(digest)
     if (stampOf(source) === undefined) return false
     if (stampOf(to.blobPath(digest)) === undefined) {
-      const draft = join(this.#draftsDir, crypto.randomUUID())
+      const draft = join(this.#options.draftsDir, crypto.randomUUID())
+      // A link has the time of its file: it must not look unused in its new place.
+      this.touch(from, digest)
       try {
         await linkOrCopy(source, draft)
         await to.adopt(draft, digest)
@@ -126,9 +135,23 @@ export class LayoutBlobs {
   removeUnused(layout: ImageLayout, digest: Digest, since: number): boolean {
     const path = layout.blobPath(digest)
     const stamp = stampOf(path)
-    if (stamp === undefined || Number(stamp.modifiedAt / 1_000_000n) >= since) return false
+    if (stamp === undefined) return false
+    const usedAt = Number(stamp.modifiedAt / 1_000_000n)
+    // What cannot be touched may have been asked for at any time.
+    if (usedAt >= since || !setTime(path, usedAt)) return false
     unlinkSync(path)
     return true
+  }
+}
+
+/** Whether it could be. */
+function setTime(path: string, atMs: number): boolean {
+  try {
+    utimesSync(path, atMs / 1000, atMs / 1000)
+    return true
+  } catch (error) {
+    if (UNTOUCHABLE.includes(errorCode(error))) return false
+    throw error
   }
 }
 
@@ -148,12 +171,14 @@ async function linkOrCopy(source: string, target: string): Promise<void> {
   }
 }
 
-async function readAll(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+async function readAll(path: string, digest: Digest): Promise<Uint8Array<ArrayBuffer> | undefined> {
   try {
     return await Bun.file(path).bytes()
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
-    throw error
+    const code = diskFaultCode(error)
+    if (code === undefined) throw error
+    throw new ChartRepoError('LAYOUT_DAMAGED', `The file of blob ${digest} cannot be read (${code})`, { cause: error })
   }
 }
 

@@ -61,7 +61,9 @@ export class LocalRegistry implements RegistryStore {
     this.#tree = new LayoutTree(options.root, (repository, before, after) =>
       this.#listener(repository, findTagChanges(before, after)),
     )
-    this.#blobs = new LayoutBlobs(drafts, options.clock)
+    // Who was told of a blob can count on it for most of the delay, however short that is.
+    const touchIntervalMs = Math.min(limits.touchIntervalMs, options.sweepDelayMs / 6)
+    this.#blobs = new LayoutBlobs({ draftsDir: drafts, touchIntervalMs, clock: options.clock })
     this.#manifests = new LayoutManifests(this.#blobs)
     this.#uploads = new UploadFiles(drafts, options.clock)
   }
@@ -77,13 +79,15 @@ export class LocalRegistry implements RegistryStore {
     } catch (cause) {
       throw new ChartRepoError('CONFIG_INVALID', `cannot be made or is no directory (${errorCode(cause)})`, { cause })
     }
+    let lock: DirectoryLock | undefined
     try {
-      const lock = DirectoryLock.tryTake(join(root, LOCK_NAME))
+      lock = DirectoryLock.tryTake(join(root, LOCK_NAME))
       if (lock === undefined) throw new ChartRepoError('CONFIG_INVALID', 'is in use by another server')
       const registry = new LocalRegistry(options, lock)
       await registry.#uploads.clear()
       return registry
     } catch (error) {
+      lock?.release()
       if (isChartRepoError(error)) throw error
       log.warn('directory of the registry cannot be written; what is in it is served, and pushes are refused', {
         dir: root,
@@ -156,7 +160,7 @@ export class LocalRegistry implements RegistryStore {
   }
 
   async openManifest(repository: string, { digest }: StoredManifest): Promise<Blob | undefined> {
-    return await this.#blobs.open(this.#tree.layout(repository), digest)
+    return await this.#blobs.openVerified(this.#tree.layout(repository), digest)
   }
 
   async writeManifest(repository: string, manifest: ManifestToStore): Promise<WrittenManifest> {
@@ -239,7 +243,7 @@ export class LocalRegistry implements RegistryStore {
   }
 
   async #write<T>(repository: string, work: (layout: ImageLayout) => Promise<T>): Promise<T> {
-    return await withStorageFaults(() => work(this.#tree.keep(repository)))
+    return await withStorageFaults(() => this.#tree.use(repository, work))
   }
 
   async #repeat(intervalMs: number, work: () => Promise<void>): Promise<void> {
