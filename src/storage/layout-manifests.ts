@@ -46,10 +46,12 @@ export class LayoutManifests {
       throw new ChartRepoError('DIGEST_INVALID', message)
     }
     const links = this.#keepLinks(digest, mediaType, parseLinks(bytes, mediaType))
-    if (this.#blobs.size(layout, digest) !== bytes.byteLength) await layout.writeBlob(digest, bytes)
-    else this.#blobs.touch(layout, digest)
+    if (await this.#isWhole(layout, digest)) this.#blobs.touch(layout, digest)
+    else await layout.writeBlob(digest, bytes)
     this.#blobs.hold(digest, new Uint8Array(bytes))
     await layout.change({ add: { manifest: { digest, mediaType, size: bytes.byteLength }, tags } })
+    // Whoever removed it in the meantime may have found it unlisted.
+    if (this.#blobs.size(layout, digest) === undefined) await layout.writeBlob(digest, bytes)
     return { digest, subject: links.subject }
   }
 
@@ -58,8 +60,11 @@ export class LayoutManifests {
     const found = await this.find(layout, index, digest)
     const wasListed = await layout.change({ removeManifest: digest })
     if (found === undefined && !wasListed) return false
-    // An index that still names it must not bring it back.
-    await this.#blobs.remove(layout, digest)
+    // An index that still names it must not bring it back. Somebody may have pushed it again by now.
+    await layout.runAlone(async () => {
+      const left = await layout.read()
+      if (left?.manifests.has(digest) !== true) await this.#blobs.remove(layout, digest)
+    })
     return true
   }
 
@@ -85,11 +90,16 @@ export class LayoutManifests {
    * @throws LAYOUT_DAMAGED, MANIFEST_INVALID when a manifest cannot be read: then nobody knows what has to stay
    */
   async findUsed(layout: ImageLayout, index: LayoutIndex): Promise<ReadonlySet<Digest>> {
+    if (index.hasUnknown) throw new ChartRepoError('MANIFEST_INVALID', 'A manifest has a digest of an unknown kind')
     const used = new Set<Digest>()
+    // Apart from what is used: a manifest may also be the layer of another one.
+    const read = new Set<string>()
     const slices = new TimeSlices()
-    const waiting = [...index.manifests.values()]
+    const waiting = [...index.descriptors]
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      if (used.has(next.digest)) continue
+      const key = keyOf(next)
+      if (read.has(key)) continue
+      read.add(key)
       used.add(next.digest)
       const links = await this.#linksOf(layout, next)
       for (const digest of links?.blobs ?? []) used.add(digest)
@@ -99,21 +109,31 @@ export class LayoutManifests {
     return used
   }
 
+  async #isWhole(layout: ImageLayout, digest: Digest): Promise<boolean> {
+    try {
+      return (await this.#blobs.openVerified(layout, digest)) !== undefined
+    } catch (error) {
+      if (isChartRepoError(error, 'LAYOUT_DAMAGED')) return false
+      throw error
+    }
+  }
+
   /** undefined when the manifest's bytes are not there. @throws LAYOUT_DAMAGED, MANIFEST_INVALID */
-  async #linksOf(layout: ImageLayout, { digest, mediaType }: StoredManifest): Promise<ManifestLinks | undefined> {
-    const known = this.#links.get(`${digest} ${mediaType}`)
+  async #linksOf(layout: ImageLayout, manifest: StoredManifest): Promise<ManifestLinks | undefined> {
+    const { digest, mediaType } = manifest
+    const known = this.#links.get(keyOf(manifest))
     if (known !== undefined) return known
     const size = this.#blobs.size(layout, digest)
     if (size === undefined) return undefined
     if (size > limits.maxManifestBytes) throw new ChartRepoError('LAYOUT_DAMAGED', `Manifest ${digest} is too large`)
-    const blob = await this.#blobs.open(layout, digest)
+    const blob = await this.#blobs.openVerified(layout, digest)
     return blob && this.#keepLinks(digest, mediaType, parseLinks(await blob.bytes(), mediaType))
   }
 
   #keepLinks(digest: Digest, mediaType: string, links: ManifestLinks): ManifestLinks {
     // Annotations can be megabytes, and are wanted of referrers alone.
     const kept = links.subject === undefined ? { ...links, annotations: undefined } : links
-    this.#links.set(`${digest} ${mediaType}`, kept)
+    this.#links.set(keyOf({ digest, mediaType }), kept)
     return kept
   }
 
@@ -181,6 +201,10 @@ export class LayoutManifests {
     }
     return referrers
   }
+}
+
+function keyOf({ digest, mediaType }: Pick<StoredManifest, 'digest' | 'mediaType'>): string {
+  return `${digest} ${mediaType}`
 }
 
 function isIndex({ mediaType }: StoredManifest): boolean {
