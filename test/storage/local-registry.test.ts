@@ -142,6 +142,8 @@ describe('a directory', () => {
         stage.root,
         ...all.filter((each) => each.isDirectory()).map((each) => join(each.parentPath, each.name)),
       ]
+      // What is above comes first: it has to be open for what is below.
+      directories.sort()
       for (const each of all) if (each.isFile()) await chmod(join(each.parentPath, each.name), 0o444)
       for (const each of directories) await chmod(each, 0o555)
       await chmod(join(stage.root, '..'), 0o755)
