@@ -156,18 +156,24 @@ export interface Start extends AsyncDisposable {
   readonly logLines: () => LogLine[]
 }
 
-export async function openStart(registry: FakeRegistry, cacheDir: string): Promise<Start> {
-  const options = {
-    port: '0',
-    'listen-host': '127.0.0.1',
-    'log-format': 'json',
-    'cache-dir': cacheDir,
+export function openStart(registry: FakeRegistry, cacheDir: string): Promise<Start> {
+  return openStartWith(cacheDir, {
     'storage-registry-repo': registry.host,
     'storage-registry-scheme': 'HTTP',
     'refresh-interval': '100ms',
     'revalidate-interval': '2s',
+  })
+}
+
+export async function openStartWith(cacheDir: string, options: Readonly<Record<string, string>>): Promise<Start> {
+  const all = {
+    port: '0',
+    'listen-host': '127.0.0.1',
+    'log-format': 'json',
+    'cache-dir': cacheDir,
+    ...options,
   }
-  const args = Object.entries(options).map(([name, value]) => `--${name}=${value}`)
+  const args = Object.entries(all).map(([name, value]) => `--${name}=${value}`)
   const child = openChild([await buildExecutable(), ...args], { env: { HOME: cacheDir } })
   let isKilled = false
   return {

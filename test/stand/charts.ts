@@ -5,6 +5,9 @@ import { stringify } from 'yaml'
 import type { Helm } from './helm.ts'
 import type { Registry } from './registry.ts'
 
+/** Where something is pushed to. */
+export type PushTarget = Pick<Registry, 'origin' | 'fetch'>
+
 export const CONFIG_TYPE = 'application/vnd.cncf.helm.config.v1+json'
 export const CHART_LAYER_TYPE = 'application/vnd.cncf.helm.chart.content.v1.tar+gzip'
 export const LEGACY_CHART_LAYER_TYPE = 'application/tar+gzip'
@@ -63,7 +66,7 @@ export async function packageChart(
 /** Makes, packages and pushes a chart by real Helm; returns the path of its .tgz. */
 export async function pushChart(
   helm: Helm,
-  registry: Registry,
+  registry: PushTarget,
   chart: ChartDescription,
   options: { readonly namespace?: string; readonly files?: ChartFiles } = {},
 ): Promise<string> {
@@ -120,7 +123,7 @@ export interface Pushed {
  * everything that is no chart.
  */
 export async function pushArtifact(
-  registry: Registry,
+  registry: PushTarget,
   repository: string,
   tag: string | undefined,
   artifact: Artifact,
@@ -141,7 +144,7 @@ export async function pushArtifact(
 
 /** Puts a manifest (or an index) as it is; docker-registry wants what it refers to in place first. */
 export async function pushManifest(
-  registry: Registry,
+  registry: PushTarget,
   repository: string,
   reference: string,
   mediaType: string,
@@ -161,7 +164,7 @@ export interface Descriptor {
 
 /** The descriptor of the blob, which is in the repository afterwards. */
 export async function pushBlob(
-  registry: Registry,
+  registry: PushTarget,
   repository: string,
   mediaType: string,
   bytes: Content,
@@ -177,7 +180,7 @@ export async function pushBlob(
 }
 
 /** Deletes the manifest a tag points to, and every tag that points to it (docker-registry knows no other delete). */
-export async function deleteTag(registry: Registry, repository: string, tag: string): Promise<void> {
+export async function deleteTag(registry: PushTarget, repository: string, tag: string): Promise<void> {
   const url = `/v2/${repository}/manifests/`
   const head = await expectStatus(
     registry.fetch(url + tag, { method: 'HEAD', headers: { accept: [OCI_MANIFEST_TYPE, OCI_INDEX_TYPE].join(', ') } }),
