@@ -1,12 +1,12 @@
 /** A full disk and a cache directory that cannot be written: all is served all the same, and the log says so once. */
 import { describe, expect, test } from 'bun:test'
-import { open, readdir, unlink } from 'node:fs/promises'
+import { readdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type FakeRegistry, openFakeRegistry } from '../fakes/fake-registry.ts'
 import type { Server } from '../stand/server.ts'
 import { openTempDir } from '../stand/temp-dir.ts'
 import { waitFor } from '../stand/wait-for.ts'
-import { openMountedServer, whyNoMounts } from './mounted-server.ts'
+import { fillUp, openMountedServer, whyNoMounts } from './mounted-server.ts'
 import { expectServed, openServerOver, waitForRounds } from './scene.ts'
 
 const reason = whyNoMounts()
@@ -203,15 +203,3 @@ describe.concurrent('a cache directory', () => {
     expect((await readdir(dir.path, { recursive: true })).sort()).toEqual(before)
   })
 })
-
-/** Leaves no byte of room on the disk of `path`. */
-async function fillUp(path: string): Promise<void> {
-  const file = await open(path, 'wx')
-  try {
-    for (const page = Buffer.alloc(64 * 1024); ; ) await file.appendFile(page)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
-  } finally {
-    await file.close()
-  }
-}

@@ -1,7 +1,8 @@
 /**
- * The product with a mount of its own over --cache-dir: a disk with no room, or one that cannot be written. The mount
- * is seen by this process alone and goes with it.
+ * The product with a mount of its own over --cache-dir, or over another directory of it: a disk with no room, or one
+ * that cannot be written. The mount is seen by this process alone and goes with it.
  */
+import { open } from 'node:fs/promises'
 import { openChild, waitForOutput } from '../stand/child.ts'
 import { buildExecutable } from '../stand/executable.ts'
 import { need, which } from '../stand/programs.ts'
@@ -20,23 +21,30 @@ export function whyNoMounts(): string | undefined {
 export const mounts = {
   /** As a disk that somebody else has filled up. */
   full: 'mount -t tmpfs -o size=16k none "$1"',
+  /** Has room for its first directory and nothing else, until it is mounted anew with more. */
+  noFiles: 'mount -t tmpfs -o size=8m,nr_inodes=1 none "$1"',
   /** Has room until it is filled. */
+  tiny: 'mount -t tmpfs -o size=8m none "$1"',
   small: 'mount -t tmpfs -o size=96m none "$1"',
   readOnly: 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"',
 } as const
 
 export interface MountedServer extends Server {
-  /** Where this process sees what the server has in --cache-dir. */
+  /** Where this process sees what the server has in the directory that is mounted over. */
   readonly mountedDir: string
 }
 
 export async function openMountedServer(
   mount: keyof typeof mounts,
-  { cacheDir, args }: { readonly cacheDir: string; readonly args: readonly string[] },
+  {
+    cacheDir,
+    mountedOver = cacheDir,
+    args,
+  }: { readonly cacheDir: string; readonly mountedOver?: string; readonly args: readonly string[] },
 ): Promise<MountedServer> {
   const options = ['--port=0', '--listen-host=127.0.0.1', '--log-format=json', `--cache-dir=${cacheDir}`, ...args]
   const script = `${mounts[mount]} && shift && exec "$@"`
-  const command = [need('unshare'), '-m', 'sh', '-c', script, 'sh', cacheDir, await buildExecutable(), ...options]
+  const command = [need('unshare'), '-m', 'sh', '-c', script, 'sh', mountedOver, await buildExecutable(), ...options]
   const child = openChild(command, { env: { HOME: cacheDir }, cwd: cacheDir })
   try {
     const url = (await waitForOutput(child, 'stdout', / at (https?:\/\/\S+)/))[1] ?? ''
@@ -46,7 +54,7 @@ export async function openMountedServer(
       url,
       pid: child.pid,
       cacheDir,
-      mountedDir: `/proc/${child.pid}/root${cacheDir}`,
+      mountedDir: `/proc/${child.pid}/root${mountedOver}`,
       stdout: child.stdout,
       log: child.stderr,
       logLines: () => parseLog(child.stderr()),
@@ -64,5 +72,17 @@ export async function openMountedServer(
   } catch (cause) {
     await child.stop()
     throw cause
+  }
+}
+
+/** Leaves no byte of room on the disk of `path`. */
+export async function fillUp(path: string): Promise<void> {
+  const file = await open(path, 'wx')
+  try {
+    for (const page = Buffer.alloc(64 * 1024); ; ) await file.appendFile(page)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+  } finally {
+    await file.close()
   }
 }

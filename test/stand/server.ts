@@ -36,6 +36,8 @@ export interface ServerOptions {
   /** The whole environment but PATH and HOME (the temporary directory). */
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
+  /** A command that becomes the executable, which is given to it with its arguments: `setpriv …`. */
+  readonly launcher?: readonly string[]
 }
 
 export interface Server extends AsyncDisposable {
@@ -65,7 +67,7 @@ export async function openServer(options: ServerOptions = {}): Promise<Server> {
     '--log-format': 'json',
     '--cache-dir': options.env?.['CACHE_DIR'] ?? join(temp.path, 'cache'),
   })
-  const child = openChild([await buildExecutable(), ...args], {
+  const child = openChild([...(options.launcher ?? []), await buildExecutable(), ...args], {
     env: { HOME: temp.path, ...options.env },
     cwd: options.cwd ?? temp.path,
   })
