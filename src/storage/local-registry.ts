@@ -49,14 +49,15 @@ export class LocalRegistry implements RegistryStore {
   readonly #blobs: LayoutBlobs
   readonly #manifests: LayoutManifests
   readonly #uploads: UploadFiles
-  readonly #lock: DirectoryLock | undefined
+  /** undefined as long as the directory cannot be written. */
+  #lock: DirectoryLock | undefined
+  #takingOver: Promise<void> | undefined
   readonly #stopping = new AbortController()
   #listener: LocalRegistryListener = () => undefined
   #loops: Promise<unknown> | undefined
 
-  private constructor(options: LocalRegistryOptions, lock: DirectoryLock | undefined) {
+  private constructor(options: LocalRegistryOptions) {
     this.#options = options
-    this.#lock = lock
     const drafts = join(options.root, DRAFTS_NAME)
     this.#tree = new LayoutTree(options.root, (repository, before, after) =>
       this.#listener(repository, findTagChanges(before, after)),
@@ -69,7 +70,8 @@ export class LocalRegistry implements RegistryStore {
   }
 
   /**
-   * Takes the directory over, and makes it where there is none. One that cannot be written is served as it is.
+   * Takes the directory over, and makes it where there is none. One that cannot be written is served as it is, until it
+   * can be.
    * @throws CONFIG_INVALID when there is none and it cannot be made, or when another server has it
    */
   static async open(options: LocalRegistryOptions): Promise<LocalRegistry> {
@@ -79,22 +81,17 @@ export class LocalRegistry implements RegistryStore {
     } catch (cause) {
       throw new ChartRepoError('CONFIG_INVALID', `cannot be made or is no directory (${errorCode(cause)})`, { cause })
     }
-    let lock: DirectoryLock | undefined
+    const registry = new LocalRegistry(options)
     try {
-      lock = DirectoryLock.tryTake(join(root, LOCK_NAME))
-      if (lock === undefined) throw new ChartRepoError('CONFIG_INVALID', 'is in use by another server')
-      const registry = new LocalRegistry(options, lock)
-      await registry.#uploads.clear()
-      return registry
+      await registry.#takeOver()
     } catch (error) {
-      lock?.release()
       if (isChartRepoError(error)) throw error
       log.warn('directory of the registry cannot be written; what is in it is served, and pushes are refused', {
         dir: root,
         ...errorFields(error),
       })
-      return new LocalRegistry(options, undefined)
     }
+    return registry
   }
 
   /** Whoever keeps an index hears here of what is pushed and deleted, before the client does. */
@@ -170,13 +167,13 @@ export class LocalRegistry implements RegistryStore {
   async removeManifest(repository: string, digest: Digest): Promise<boolean> {
     const { layout, index } = await this.#look(repository)
     if (index === undefined) throw new ChartRepoError('REPOSITORY_UNKNOWN', 'There is no such repository')
-    return await withStorageFaults(() => this.#manifests.remove(layout, index, digest))
+    return await this.#write(repository, () => this.#manifests.remove(layout, index, digest))
   }
 
   async removeTag(repository: string, tag: string): Promise<boolean> {
     const { layout, index } = await this.#look(repository)
     if (index === undefined) throw new ChartRepoError('REPOSITORY_UNKNOWN', 'There is no such repository')
-    return await withStorageFaults(() => layout.change({ removeTag: tag }))
+    return await this.#write(repository, () => layout.change({ removeTag: tag }))
   }
 
   async statBlob(repository: string, digest: Digest): Promise<number | undefined> {
@@ -209,12 +206,18 @@ export class LocalRegistry implements RegistryStore {
     if (index?.manifests.has(digest) === true) {
       throw new ChartRepoError('BLOB_IS_MANIFEST', `${digest} is a manifest of ${repository}`)
     }
-    return await withStorageFaults(() => this.#blobs.remove(layout, digest))
+    return await withStorageFaults(async () => {
+      await this.#ensureTaken()
+      return await this.#blobs.remove(layout, digest)
+    })
   }
 
   async beginUpload(repository: string, algorithm: DigestAlgorithm): Promise<UploadProgress> {
     this.#tree.layout(repository)
-    return await withStorageFaults(() => this.#uploads.begin(repository, algorithm))
+    return await withStorageFaults(async () => {
+      await this.#ensureTaken()
+      return await this.#uploads.begin(repository, algorithm)
+    })
   }
 
   uploadProgress(repository: string, id: string): UploadProgress {
@@ -243,7 +246,41 @@ export class LocalRegistry implements RegistryStore {
   }
 
   async #write<T>(repository: string, work: (layout: ImageLayout) => Promise<T>): Promise<T> {
-    return await withStorageFaults(() => this.#tree.use(repository, work))
+    return await withStorageFaults(async () => {
+      await this.#ensureTaken()
+      return await this.#tree.use(repository, work)
+    })
+  }
+
+  /** Makes this server the one that writes. @throws CONFIG_INVALID when another one is */
+  async #takeOver(): Promise<void> {
+    await this.#uploads.makeDirectory()
+    const lock = DirectoryLock.tryTake(join(this.#options.root, LOCK_NAME))
+    if (lock === undefined) throw new ChartRepoError('CONFIG_INVALID', 'is in use by another server')
+    try {
+      await this.#uploads.clear()
+    } catch (error) {
+      lock.release()
+      throw error
+    }
+    this.#lock = lock
+  }
+
+  /** What could not be taken over at the start is tried again: the disk may have room by now. @throws STORAGE_DENIED */
+  async #ensureTaken(): Promise<void> {
+    if (this.#lock !== undefined) return
+    const { root, log } = this.#options
+    this.#takingOver ??= this.#takeOver()
+      .then(() => log.info('directory of the registry can be written again', { dir: root }))
+      .finally(() => {
+        this.#takingOver = undefined
+      })
+    try {
+      await this.#takingOver
+    } catch (cause) {
+      if (!isChartRepoError(cause, 'CONFIG_INVALID')) throw cause
+      throw new ChartRepoError('STORAGE_DENIED', `The directory of the registry ${cause.message}`, { cause })
+    }
   }
 
   async #repeat(intervalMs: number, work: () => Promise<void>): Promise<void> {

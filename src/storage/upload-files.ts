@@ -39,9 +39,15 @@ export class UploadFiles {
     this.#clock = clock
   }
 
+  /** Makes the directory, if there is none. @throws a system error when it cannot be written */
+  async makeDirectory(): Promise<void> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 })
+    accessSync(this.#dir, constants.W_OK)
+  }
+
   /** Makes the directory, and removes what an earlier run has left in it. */
   async clear(): Promise<void> {
-    await mkdir(this.#dir, { recursive: true, mode: 0o700 })
+    await this.makeDirectory()
     for (const name of await readdir(this.#dir)) await rm(join(this.#dir, name), { recursive: true, force: true })
   }
 
