@@ -24,7 +24,7 @@ import type { LayoutIndex } from './layout-index.ts'
 import { LayoutManifests } from './layout-manifests.ts'
 import { sweepLayout } from './layout-sweep.ts'
 import { DRAFTS_NAME, LayoutTree } from './layout-tree.ts'
-import { withStorageFaults } from './storage-fault.ts'
+import { withReadFaults, withStorageFaults } from './storage-fault.ts'
 import { UploadFiles } from './upload-files.ts'
 
 /** What tags of a repository point to now; undefined for those that are gone. */
@@ -147,17 +147,17 @@ export class LocalRegistry implements RegistryStore {
 
   async listReferrers(repository: string, subject: Digest): Promise<readonly Referrer[]> {
     const { layout, index } = await this.#look(repository)
-    return index === undefined ? [] : await this.#manifests.referrers(layout, index, subject)
+    return index === undefined ? [] : await withReadFaults(() => this.#manifests.referrers(layout, index, subject))
   }
 
   async findManifest(repository: string, reference: string): Promise<StoredManifest | undefined> {
     const { layout, index } = await this.#look(repository)
     if (index === undefined) throw new ChartRepoError('REPOSITORY_UNKNOWN', 'There is no such repository')
-    return await this.#manifests.find(layout, index, reference)
+    return await withReadFaults(() => this.#manifests.find(layout, index, reference))
   }
 
   async openManifest(repository: string, { digest }: StoredManifest): Promise<Blob | undefined> {
-    return await this.#blobs.openVerified(this.#tree.layout(repository), digest)
+    return await withReadFaults(() => this.#blobs.openVerified(this.#tree.layout(repository), digest))
   }
 
   async writeManifest(repository: string, manifest: ManifestToStore): Promise<WrittenManifest> {
@@ -178,17 +178,19 @@ export class LocalRegistry implements RegistryStore {
 
   async statBlob(repository: string, digest: Digest): Promise<number | undefined> {
     const layout = this.#tree.layout(repository)
-    this.#blobs.touch(layout, digest)
-    return this.#blobs.size(layout, digest)
+    return await withReadFaults(async () => {
+      this.#blobs.touch(layout, digest)
+      return this.#blobs.size(layout, digest)
+    })
   }
 
   async openBlob(repository: string, digest: Digest): Promise<Blob | undefined> {
-    return await this.#blobs.open(this.#tree.layout(repository), digest)
+    return await withReadFaults(() => this.#blobs.open(this.#tree.layout(repository), digest))
   }
 
   /** As `openBlob`, and its bytes are sure to be what the digest says. @throws LAYOUT_DAMAGED */
   async openVerified(repository: string, digest: Digest): Promise<Blob | undefined> {
-    return await this.#blobs.openVerified(this.#tree.layout(repository), digest)
+    return await withReadFaults(() => this.#blobs.openVerified(this.#tree.layout(repository), digest))
   }
 
   async mountBlob(repository: string, digest: Digest, from: string | undefined): Promise<boolean> {
