@@ -112,7 +112,7 @@ export class LayoutTree {
     return names.sort(compareText)
   }
 
-  /** undefined for what is no directory, or cannot be read while others can. */
+  /** undefined for what is no directory; as it was seen last when it cannot be read while others can. */
   async #look(name: string): Promise<SeenDirectory | undefined> {
     const path = join(this.root, name)
     try {
@@ -132,7 +132,9 @@ export class LayoutTree {
       return seen
     } catch (error) {
       const code = errorCode(error)
-      if (code === 'ENOENT' || code === 'ENOTDIR' || (name !== '' && code === 'EACCES')) return undefined
+      if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+      // What cannot be read for a while is not gone.
+      if (code === 'EACCES' && name !== '') return this.#seen.get(name)
       throw error
     }
   }
