@@ -1,5 +1,6 @@
 /** An embedded registry whose disk is full, cannot be written or is damaged: nothing is lost, and the rest goes on. */
 import { describe, expect, test } from 'bun:test'
+import { closeSync, openSync, writeSync } from 'node:fs'
 import { chmod, mkdir, readdir, readFile, rm, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { digestOf, OCI_MANIFEST_TYPE } from '../stand/charts.ts'
@@ -188,6 +189,32 @@ describe.concurrent('a repository of a registry', () => {
     await expectChart(server, chart)
     await expectChart(server, await pushChartTo(server, 'team/app', '3.0.0'))
     await readLayouts(dir.path)
+  })
+
+  test('whose index.json another tool writes in place is read when it is whole', async () => {
+    await using dir = await openTempDir()
+    await using server = await openRegistryServer(dir.path)
+    await pushChartTo(server, 'team/app')
+    const index = join(dir.path, 'team/app/index.json')
+    const text = await readFile(index, 'utf8')
+    const statuses = new Set<number>()
+    const read = async () => statuses.add((await server.get('/v2/team/app/tags/list')).status)
+    let isWritten = false
+    const write = async () => {
+      for (let time = 0; time < 300; time++) {
+        // Without a turn of the event loop in between, so that no other test holds up the second half.
+        const file = openSync(index, 'w')
+        for (const letter of text) writeSync(file, letter)
+        closeSync(file)
+        await read()
+      }
+      isWritten = true
+    }
+    const readOn = async () => {
+      while (!isWritten) await read()
+    }
+    await Promise.all([write(), ...Array.from({ length: 8 }, readOn)])
+    expect([...statuses]).toEqual([200])
   })
 
   const isBound = process.getuid?.() === 0 && which('setpriv') === undefined
