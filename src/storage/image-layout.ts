@@ -43,6 +43,10 @@ interface Look {
 
 const LAYOUT_FILE = JSON.stringify({ imageLayoutVersion: '1.0.0' })
 const ALGORITHMS = ['sha256', 'sha512'] as const satisfies readonly DigestAlgorithm[]
+/** An index.json that is none is looked at so often, as long as it was changed this lately: a write takes microseconds, on a busy machine more. */
+const MAX_LOOKS = 25
+const LOOK_INTERVAL_MS = 10
+const WRITTEN_WITHIN_MS = 250
 export const LAYOUT_NAME = 'oci-layout'
 export const INDEX_NAME = 'index.json'
 export const BLOBS_NAME = 'blobs'
@@ -88,16 +92,24 @@ export class ImageLayout {
   async #readIndex(): Promise<LayoutIndex | undefined> {
     const path = join(this.#options.dir, INDEX_NAME)
     try {
-      const stamp = stampOf(path)
-      if (stamp === undefined) return undefined
-      const settled = isSettled(stamp)
-      const seen = this.#seen !== undefined && isSameStamp(this.#seen.stamp, stamp) ? this.#seen : undefined
-      if (seen !== undefined && (seen.isSettled || !settled)) return seen.index
-      const bytes = await readFile(path)
-      const index =
-        seen !== undefined && bytes.equals(Buffer.from(seen.index.render())) ? seen.index : LayoutIndex.parse(bytes)
-      if (settled) this.#seen = { stamp, index, isSettled: true }
-      return index
+      for (let looks = 1; ; looks++) {
+        const stamp = stampOf(path)
+        if (stamp === undefined) return undefined
+        const settled = isSettled(stamp)
+        const seen = this.#seen !== undefined && isSameStamp(this.#seen.stamp, stamp) ? this.#seen : undefined
+        if (seen !== undefined && (seen.isSettled || !settled)) return seen.index
+        const bytes = await readFile(path)
+        try {
+          const isSeen = seen !== undefined && bytes.equals(Buffer.from(seen.index.render()))
+          const index = isSeen ? seen.index : LayoutIndex.parse(bytes)
+          if (settled) this.#seen = { stamp, index, isSettled: true }
+          return index
+        } catch (error) {
+          // Other tools write the file in place: this may be the half of it that was there.
+          if (looks === MAX_LOOKS || !isBeingWritten(path, stamp)) throw error
+          await Bun.sleep(LOOK_INTERVAL_MS)
+        }
+      }
     } catch (error) {
       if (errorCode(error) === 'ENOENT') return undefined
       const code = diskFaultCode(error)
@@ -251,6 +263,13 @@ export class ImageLayout {
       throw error
     }
   }
+}
+
+/** Whether a file that had `stamp` before it was read has changed since, or not long before. */
+function isBeingWritten(path: string, stamp: FileStamp): boolean {
+  const now = stampOf(path)
+  if (now === undefined || !isSameStamp(now, stamp)) return true
+  return Date.now() - Number(now.modifiedAt / 1_000_000n) <= WRITTEN_WITHIN_MS
 }
 
 /** A draft that cannot be removed either is removed at the next start. */
