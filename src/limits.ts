@@ -138,6 +138,8 @@ export const limits = {
   maxUploads: 10_000,
   /** An upload that nobody has sent anything to for so long is given up: clients that retry come back within minutes. */
   uploadIdleMs: 3_600_000,
+  /** Chunks from this length on are refused at once when the disk has no room for them; asking for the room costs as much as writing a page. */
+  minCheckedChunkBytes: 1 * MiB,
   /** How often uploads that were given up are looked for. */
   uploadSweepIntervalMs: 300_000,
   /** Blobs too large for memory that are known to be whole, so that they are not hashed again; a hundred bytes each. */

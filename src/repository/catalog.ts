@@ -40,3 +40,10 @@ export function findChart(records: Records, digest: Digest | null): ChartRecord 
   const record = digest === null ? undefined : records.get(digest)
   return record?.kind === 'chart' ? record : undefined
 }
+
+/** What is only late, in one line; undefined when nothing is. */
+export function describeProblems(problems: readonly Problem[]): string | undefined {
+  const late = problems.filter(({ transient }) => transient)
+  const [first] = late
+  return first && `${late.length} parts of the registry cannot be read yet; ${first.repository}: ${first.reason}`
+}

@@ -6,6 +6,8 @@ import { limits } from '../limits.ts'
 import type { Snapshot } from './snapshot.ts'
 
 export interface SnapshotSource {
+  /** Resolves when the snapshot has what is known already; undefined when it does. */
+  readonly settled: Promise<void> | undefined
   readonly snapshot: Snapshot | undefined
   /** @throws SNAPSHOT_MISSING */
   fresh(): Promise<Snapshot>
@@ -43,6 +45,7 @@ export class ChartFiles {
    * @throws CHART_UNKNOWN when no chart has it, SNAPSHOT_MISSING when the first crawl may still find it.
    */
   async find(name: string): Promise<FoundFile> {
+    await this.#source.settled
     const { snapshot } = this.#source
     const known = snapshot && findLayer(snapshot, name)
     // What a reader saw in the index of another replica, or pushed a moment ago, may not be in this snapshot yet.

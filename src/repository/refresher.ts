@@ -9,7 +9,7 @@ import { untilAborted } from '../lib/until-aborted.ts'
 import { limits } from '../limits.ts'
 import type { Digest } from '../oci/digest.ts'
 import { errorFields, type Log } from '../telemetry/log.ts'
-import type { CatalogListing, Problem } from './catalog.ts'
+import { type CatalogListing, describeProblems, type Problem } from './catalog.ts'
 import { type CrawlContext, type CrawlResult, crawl } from './crawl.ts'
 import { News } from './news.ts'
 import { describeProgress, Progress, type ProgressReport } from './progress.ts'
@@ -113,6 +113,11 @@ export class Refresher {
   /** What was pushed and deleted a moment ago; undefined for tags that are gone. Whoever asks from here on sees it. */
   tell(repository: string, tags: ReadonlyMap<string, Digest | undefined>): void {
     this.#news.tell(repository, tags)
+  }
+
+  /** Resolves when the snapshot has all that was told before; undefined when it does. */
+  get settled(): Promise<void> | undefined {
+    return this.#news.settled
   }
 
   /**
@@ -292,10 +297,4 @@ export class Refresher {
       if (signal.aborted || !waits.aborted) return
     }
   }
-}
-
-function describeProblems(problems: readonly Problem[]): string | undefined {
-  const late = problems.filter(({ transient }) => transient)
-  const [first] = late
-  return first && `${late.length} parts of the registry cannot be read yet; ${first.repository}: ${first.reason}`
 }

@@ -6,7 +6,7 @@
  */
 
 import { accessSync, constants, utimesSync } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rm, unlink } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, rm, statfs, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ChartRepoError, isChartRepoError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -173,6 +173,7 @@ export class UploadFiles {
       throw new ChartRepoError('UPLOAD_OUT_OF_ORDER', message)
     }
     if (body === null && !isLast) return
+    await this.#checkRoom(length)
     const before = upload.size
     // What has begun is never made anew: the bytes before these would be missing from it.
     const file = await open(upload.path, before === 0 ? 'w' : constants.O_WRONLY | constants.O_APPEND)
@@ -191,6 +192,14 @@ export class UploadFiles {
     if (length !== undefined && received !== length) {
       throw new ChartRepoError('UPLOAD_INVALID', `The chunk was to have ${length} bytes, and ${received} came`)
     }
+  }
+
+  /** Refuses what cannot end well before it is read. @throws STORAGE_FULL */
+  async #checkRoom(length = 0): Promise<void> {
+    if (length < limits.minCheckedChunkBytes) return
+    const { bavail, bsize } = await statfs(this.#dir)
+    if (bavail * bsize >= length) return
+    throw new ChartRepoError('STORAGE_FULL', `There is room for ${bavail * bsize} bytes, and ${length} are to come`)
   }
 
   async #remove(upload: Upload): Promise<void> {

@@ -41,6 +41,7 @@ function open(now: Snapshot | undefined, later: Snapshot | undefined = now, cont
     },
   }
   const source = {
+    settled: undefined,
     snapshot: now,
     fresh: async () => {
       asked.push('fresh')

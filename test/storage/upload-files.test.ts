@@ -303,3 +303,13 @@ test('a disk that is full in the middle of a chunk: the upload is gone with its 
   })
   expect(await readFile(join(temp.path, 'small'), 'utf8')).toBe(Buffer.from(fillBlob(1000, 's').bytes).toString())
 })
+
+test('refuses at once what the disk has no room for, reads nothing of it, and takes what there is room for', async () => {
+  await using stage = await openStage()
+  const id = await stage.begin()
+  let pulled = 0
+  const body = new ReadableStream<Uint8Array>({ pull: () => void pulled++ }, { highWaterMark: 0 })
+  expect(await rejection(stage.append(id, body, undefined, 2 ** 50))).toMatchObject({ code: 'STORAGE_FULL' })
+  expect(pulled).toBe(0)
+  expect(await stage.append(id, text('hello'))).toEqual({ id, size: 5 })
+})

@@ -1,7 +1,7 @@
 /** One server is the registry that Helm pushes to and the repository that it installs from, for three generations of Helm. */
 import { afterAll, beforeAll, describe, expect } from 'bun:test'
 import { mkdir, readFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { parse } from 'yaml'
 import { type ChartDescription, digestOf, makeChart, packageChart } from '../stand/charts.ts'
 import { HELM_VERSIONS, type Helm, type HelmVersion, openHelm } from '../stand/helm.ts'
@@ -11,7 +11,6 @@ import { isPresent } from '../stand/programs.ts'
 import { needing } from '../stand/registry-stage.ts'
 import { openSigningKey, type SigningKey } from '../stand/signing.ts'
 import { openTempDir } from '../stand/temp-dir.ts'
-import { waitFor } from '../stand/wait-for.ts'
 
 const NEEDED = ['gpg', 'gpgconf']
 
@@ -29,7 +28,7 @@ describe.each([...HELM_VERSIONS])('Helm %s', (version) => {
   beforeAll(async () => {
     if (!isPresent(...NEEDED)) return
     root = join(owned.use(await openTempDir()).path, 'root')
-    server = owned.use(await openLocalServer(root, '--refresh-interval=1s', '--revalidate-interval=1s'))
+    server = owned.use(await openLocalServer(root))
     helm = owned.use(await openHelm(version))
     key = owned.use(await openSigningKey())
     await push({ name: 'demo', version: '1.0.0', appVersion: '7.0', description: 'the first one' })
@@ -44,9 +43,8 @@ describe.each([...HELM_VERSIONS])('Helm %s', (version) => {
     const file = await packageChart(helm, dir, { args: key.signArgs })
     await helm.push(file, { origin: server.origin, namespace: 'team' })
     const hex = digestOf(await readFile(file)).slice('sha256:'.length)
-    await waitFor(`${basename(file)} in the index`, async () =>
-      (await (await server.get('/index.yaml')).text()).includes(hex),
-    )
+    // The very next request has it.
+    expect(await (await server.get('/index.yaml')).text()).toContain(hex)
     return file
   }
 
@@ -104,6 +102,9 @@ describe.each([...HELM_VERSIONS])('Helm %s', (version) => {
   needing(NEEDED, 'sees a version that was pushed again, and misses one that was deleted', async () => {
     await push({ name: 'moving', version: '1.0.0', description: 'at first' })
     const again = await push({ name: 'moving', version: '1.0.0', description: 'again' })
+    expect(
+      Buffer.from(await (await server.get('/charts/moving-1.0.0.tgz')).bytes()).equals(await readFile(again)),
+    ).toBe(true)
     await push({ name: 'moving', version: '2.0.0' })
     await helm.succeed('repo', 'update')
     const { stdout } = await helm.succeed('show', 'chart', 'own/moving', '--version', '1.0.0')
@@ -114,7 +115,7 @@ describe.each([...HELM_VERSIONS])('Helm %s', (version) => {
 
     const deleted = await server.get('/v2/team/moving/manifests/2.0.0', { method: 'DELETE' })
     expect(deleted.status).toBe(202)
-    await waitFor('the end of the package', async () => (await server.get('/charts/moving-2.0.0.tgz')).status === 404)
+    expect((await server.get('/charts/moving-2.0.0.tgz')).status).toBe(404)
     await helm.succeed('repo', 'update')
     const search = await helm.succeed('search', 'repo', 'own/moving', '--versions', '--output', 'json')
     expect((JSON.parse(search.stdout) as { version: string }[]).map((each) => each.version)).toEqual(['1.0.0'])

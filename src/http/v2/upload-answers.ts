@@ -89,10 +89,10 @@ function created({ repository, digest }: NamedBlob): Response {
 function toChunk(request: Request): Chunk {
   const { body, headers } = request
   const range = headers.get('content-range')
-  if (range === null) return { body, start: undefined, length: undefined }
+  const declared = headers.get('content-length')
+  if (range === null) return { body, start: undefined, length: declared === null ? undefined : Number(declared) }
   const match = /^(\d{1,15})-(\d{1,15})$/.exec(range.trim())
   const [start, end] = [Number(match?.[1]), Number(match?.[2])]
-  const declared = headers.get('content-length')
   const length = end - start + 1
   if (match === null || length < 1) {
     throw new ChartRepoError('UPLOAD_INVALID', 'A Content-Range is wanted as its first and last byte, such as 0-1023')
