@@ -6,13 +6,17 @@ import { checkIndex } from './answer-check.ts'
 import { fetchFirstIndex, openProduct, type Product } from './product.ts'
 import type { SeededRegistry } from './seeded-registry.ts'
 
-export interface Bench {
-  readonly executable: string
-  readonly size: number
-  readonly runs: number
+export interface Bench extends StandaloneBench {
   readonly registry: SeededRegistry
   /** A directory for what outlives one measurement. */
   readonly temp: TempDir
+}
+
+/** The same for one that brings its own registry. */
+export interface StandaloneBench {
+  readonly executable: string
+  readonly size: number
+  readonly runs: number
 }
 
 export interface WarmProduct extends Product {

@@ -7,7 +7,7 @@ export function describeMachine(executable: string): string {
   return [
     `${new Date().toISOString().slice(0, 10)}: ${askVersion(executable, '--version')}`,
     `${cpus().length} cores of ${model} (${arch()}), ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}`,
-    `Bun ${Bun.version}, ${askVersion('nginx', '-v')}, ${askVersion('docker-registry', '--version').replace(/^.* /, 'docker-registry ')}, ${askVersion('wrk', '-v').replace(/ \[.*/, '')}`,
+    `Bun ${Bun.version}, ${askVersion('nginx', '-v')}, ${askVersion('docker-registry', '--version').replace(/^docker-registry .* /, 'docker-registry ')}, ${askVersion('wrk', '-v').replace(/ \[.*/, '')}`,
   ].join('\n')
 }
 

@@ -1,13 +1,21 @@
-/** The compiled executable in front of a registry, and what it costs in memory. */
+/** The compiled executable, in front of a registry or as one, and what it costs in memory. */
 import { readFileSync } from 'node:fs'
 import { openChild, waitForOutput } from '../test/stand/child.ts'
 
-export interface ProductOptions {
+interface CommonOptions {
   readonly executable: string
-  readonly host: string
   readonly cacheDir: string
   /** More options; what is given here comes before the defaults below. */
   readonly args?: readonly string[]
+}
+
+export interface ProductOptions extends CommonOptions {
+  readonly host: string
+}
+
+export interface EmbeddedOptions extends CommonOptions {
+  /** Of its image layouts. */
+  readonly dir: string
 }
 
 export interface Product extends AsyncDisposable {
@@ -30,15 +38,24 @@ const QUIET = {
 }
 
 /** @throws with what it wrote when it does not start: an option that it does not know, for one. */
-export async function openProduct({ executable, host, cacheDir, args = [] }: ProductOptions): Promise<Product> {
+export function openProduct({ host, ...options }: ProductOptions): Promise<Product> {
+  const storage = ['--storage=registry', `--storage-registry-repo=${host}`, '--storage-registry-scheme=HTTP']
+  return start(storage, options)
+}
+
+/** The same as a registry of its own. */
+export function openEmbedded({ dir, ...options }: EmbeddedOptions): Promise<Product> {
+  return start(['--storage=local', `--storage-local-rootdir=${dir}`], options)
+}
+
+async function start(storage: readonly string[], options: CommonOptions): Promise<Product> {
+  const { executable, cacheDir, args = [] } = options
   const given = new Set(args.map((arg) => arg.split('=', 1)[0]))
   const defaults = Object.entries(QUIET).filter(([name]) => !given.has(name))
   const startedAt = performance.now()
   const child = openChild([
     executable,
-    '--storage=registry',
-    `--storage-registry-repo=${host}`,
-    '--storage-registry-scheme=HTTP',
+    ...storage,
     '--port=0',
     '--listen-host=127.0.0.1',
     `--cache-dir=${cacheDir}`,

@@ -22,6 +22,7 @@ export async function openQuietRegistry(dir: string): Promise<QuietRegistry> {
     log: { level: 'error', accesslog: { disabled: true } },
     storage: {
       filesystem: { rootdirectory: dir, maxthreads: 100 },
+      delete: { enabled: true },
       maintenance: { uploadpurging: { enabled: false } },
     },
     http: { addr: host, secret: 'not a credential: it signs upload sessions' },

@@ -4,8 +4,9 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { CHART_LAYER_TYPE, type ChartDescription, CONFIG_TYPE, OCI_MANIFEST_TYPE } from '../test/stand/charts.ts'
+import type { ChartDescription } from '../test/stand/charts.ts'
 import { describeChart } from '../test/stand/many-charts.ts'
+import { makeChartContent, type StoredBlob } from './chart-content.ts'
 
 export interface SeedOptions {
   readonly repositories: number
@@ -20,36 +21,26 @@ export function seedRegistry(root: string, { repositories, versionsEach }: SeedO
   return repositories * versionsEach
 }
 
-/** Adds one version, which a running registry serves from then on; `content` is its chart archive, a short text if none. */
-export function seedVersion(root: string, chart: ChartDescription, content?: Uint8Array): void {
+/** Adds one version, which a running registry serves from then on; `archive` is its chart archive, a short text if none. */
+export function seedVersion(root: string, chart: ChartDescription, archive?: Uint8Array<ArrayBuffer>): void {
   const base = join(root, 'docker', 'registry', 'v2')
   const repository = join(base, 'repositories', 'charts', chart.name)
-  const config = writeBlob(base, JSON.stringify(chart))
-  const layer = writeBlob(base, content ?? `not unpacked by anybody here: ${chart.name} ${chart.version}`)
-  const manifest = writeBlob(
-    base,
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: OCI_MANIFEST_TYPE,
-      config: { mediaType: CONFIG_TYPE, ...config },
-      layers: [{ mediaType: CHART_LAYER_TYPE, ...layer }],
-      annotations: { 'org.opencontainers.image.created': '2026-03-01T12:00:00Z' },
-    }),
-  )
+  const content = makeChartContent(chart, archive)
+  const { config, layer, manifest } = content
+  for (const blob of [config, layer, manifest]) writeBlob(base, blob)
   for (const { digest } of [config, layer]) writeLink(join(repository, '_layers', digest.replace(':', '/')), digest)
   const { digest } = manifest
   writeLink(join(repository, '_manifests', 'revisions', digest.replace(':', '/')), digest)
-  const tag = join(repository, '_manifests', 'tags', chart.version.replaceAll('+', '_'))
+  const tag = join(repository, '_manifests', 'tags', content.tag)
   writeLink(join(tag, 'index', digest.replace(':', '/')), digest)
   writeLink(join(tag, 'current'), digest)
 }
 
-function writeBlob(base: string, content: string | Uint8Array): { digest: string; size: number } {
-  const hex = Bun.CryptoHasher.hash('sha256', content, 'hex')
+function writeBlob(base: string, { digest, bytes }: StoredBlob): void {
+  const hex = digest.slice('sha256:'.length)
   const dir = join(base, 'blobs', 'sha256', hex.slice(0, 2), hex)
   mkdirSync(dir, { recursive: true })
-  writeFileSync(join(dir, 'data'), content)
-  return { digest: `sha256:${hex}`, size: Buffer.byteLength(content) }
+  writeFileSync(join(dir, 'data'), bytes)
 }
 
 function writeLink(dir: string, digest: string): void {
