@@ -14,7 +14,7 @@ import type { ChartFile } from './chart-picks.ts'
 import type { ChartPlaces } from './chart-places.ts'
 import type { KeyedChart } from './index-pages.ts'
 import type { DocumentSet, KeptDocument } from './ports.ts'
-import { documentName, type IndexDocument, type PublishedIndex, toEtag } from './published-index.ts'
+import { documentName, type IndexDocument, type PublishedIndex } from './published-index.ts'
 
 export interface BaseDocuments {
   readonly set: DocumentSet
@@ -115,7 +115,7 @@ function makeDocument(format: IndexFormat, options: AmendedIndexOptions): IndexD
     content ??= assemble()
     return content
   }
-  return { etag: toEtag(options.key, format), size, coding: undefined, open }
+  return { etag: `"${options.key}.${format}"`, size, coding: undefined, open }
 }
 
 async function* readPiece(piece: Piece, base: KeptDocument | undefined): AsyncGenerator<Uint8Array> {

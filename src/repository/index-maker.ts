@@ -20,7 +20,7 @@ import type { ChartFile, PlannedChart } from './chart-picks.ts'
 import { type ChartPlaces, readPlaces, renderPlaces } from './chart-places.ts'
 import { type EarlierDocument, EarlierDocumentGone, type KeyedChart, renderPages } from './index-pages.ts'
 import type { CatalogStore, DocumentSet, DocumentSource, DocumentStore, KeptDocument } from './ports.ts'
-import { documentName, type PublishedIndex, toEtag } from './published-index.ts'
+import { documentName, type PublishedIndex } from './published-index.ts'
 
 export interface IndexOptions {
   readonly formats: readonly IndexFormat[]
@@ -98,8 +98,8 @@ export class IndexMaker {
       versions: charts.reduce((sum, { versions }) => sum + versions.length, 0),
       plainBytes: Math.max(...formats.map((format) => set.get(documentName(format))?.size ?? 0)),
       document: (format, coding) => {
-        const { size, open } = this.#toDocument(documentName(format, coding), set, makeAgain)
-        return { etag: toEtag(key, format, coding), size, coding, open }
+        const document = this.#toDocument(documentName(format, coding), set, makeAgain)
+        return { ...document, coding }
       },
     }
   }
@@ -167,13 +167,14 @@ export class IndexMaker {
   #toDocument(name: string, set: DocumentSet, makeAgain: () => Promise<DocumentSet>) {
     const document = set.get(name)
     if (document === undefined) throw new TypeError(`There is no ${name}`)
+    const { size, sha256 } = document
     const open = async (): Promise<Blob> => {
       // Somebody has cleaned the cache directory up: the same bytes are made again.
       const content = (await document.open()) ?? (await this.#openAgain(name, makeAgain))
       if (content === undefined) throw new ChartRepoError('STORAGE_FULL', 'The index cannot be kept anywhere')
       return content
     }
-    return { size: document.size, open }
+    return { etag: `"${sha256}"`, size, open }
   }
 
   async #openAgain(name: string, makeAgain: () => Promise<DocumentSet>): Promise<Blob | undefined> {

@@ -4,7 +4,7 @@ import type { IndexFormat } from '../helm/index-entry.ts'
 import type { Coding } from '../lib/compression.ts'
 
 export interface IndexDocument {
-  /** Strong, in quotes: what the bytes are made of, and the form they have. */
+  /** Strong, in quotes: the SHA-256 of the bytes, or of what they are made of where nobody has read them all yet. */
   readonly etag: string
   /** Bytes. */
   readonly size: number
@@ -27,9 +27,4 @@ export interface PublishedIndex {
 /** How a document is called among those that belong together. */
 export function documentName(format: IndexFormat, coding?: Coding): string {
   return `index.${format}${coding === undefined ? '' : { gzip: '.gz', zstd: '.zst' }[coding]}`
-}
-
-/** The key is a hash of all that the bytes are made of, so that nothing has to be read to know it. */
-export function toEtag(key: string, format: IndexFormat, coding?: Coding): string {
-  return `"${key}.${documentName(format, coding).slice('index.'.length)}"`
 }

@@ -18,6 +18,7 @@ import type { DirectorySyncs } from './directory-syncs.ts'
 import { diskFaultCode } from './disk-fault.ts'
 import { type FileStamp, isSameStamp, isSettled, stampOf } from './file-stamp.ts'
 import { type LayoutChanges, LayoutIndex } from './layout-index.ts'
+import { withReadFaults } from './storage-fault.ts'
 
 export interface ImageLayoutOptions {
   readonly dir: string
@@ -85,7 +86,7 @@ export class ImageLayout {
    * @throws LAYOUT_DAMAGED
    */
   async read(): Promise<LayoutIndex | undefined> {
-    return this.isMade() ? await this.#readIndex() : undefined
+    return await withReadFaults(async () => (this.isMade() ? await this.#readIndex() : undefined))
   }
 
   /** The index.json that is there, be it part of a layout or not. @throws LAYOUT_DAMAGED */

@@ -85,7 +85,7 @@ export class LocalRegistry implements RegistryStore {
     try {
       await registry.#takeOver()
     } catch (error) {
-      if (isChartRepoError(error)) throw error
+      if (isChartRepoError(error, 'CONFIG_INVALID')) throw error
       log.warn('directory of the registry cannot be written; what is in it is served, and pushes are refused', {
         dir: root,
         ...errorFields(error),

@@ -105,13 +105,23 @@ describe.concurrent('the disk of a registry', () => {
     const chart = await pushChartTo(server, 'app')
     const begun = await server.get('/v2/app/blobs/uploads/', { method: 'POST' })
     const location = begun.headers.get('location') ?? ''
-    await expectRefusal(
-      await server.get(location, { method: 'PATCH', body: new Uint8Array(16 * 1024 * 1024) }),
-      503,
-      'DENIED',
-    )
+    // Without a length nobody knows before how much comes.
+    const pieces = Array.from({ length: 16 }, () => new Uint8Array(1024 * 1024))
+    const body = new ReadableStream<Uint8Array>({
+      pull: (controller) => {
+        const piece = pieces.pop()
+        if (piece === undefined) controller.close()
+        else controller.enqueue(piece)
+      },
+    })
+    await expectRefusal(await server.get(location, { method: 'PATCH', body }), 503, 'DENIED')
     expect(await readdir(join(server.mountedDir, '.uploads'))).toEqual([])
     await expectRefusal(await server.get(location), 404, 'BLOB_UPLOAD_UNKNOWN')
+    const other = (await server.get('/v2/app/blobs/uploads/', { method: 'POST' })).headers.get('location') ?? ''
+    const whole = new Uint8Array(16 * 1024 * 1024)
+    await expectRefusal(await server.get(other, { method: 'PATCH', body: whole }), 503, 'DENIED')
+    // It was refused before a byte of it was read.
+    expect((await server.get(other)).headers.get('range')).toBe('0-0')
     expect((await pushBlob(server, 'app', new Uint8Array(4 * 1024 * 1024))).status).toBe(201)
     await expectChart(server, chart)
   })

@@ -43,7 +43,11 @@ describe('IndexMaker.amend', () => {
     for (const format of FORMATS) {
       const document = amended?.document(format, 'gzip')
       const other = whole.document(format)
-      expect([document?.etag, document?.size, document?.coding]).toEqual([other.etag, other.size, undefined])
+      expect([document?.etag, document?.size, document?.coding]).toEqual([
+        `"${whole.key}.${format}"`,
+        other.size,
+        undefined,
+      ])
       expect(await (await document?.open())?.text()).toBe(await readDocument(whole, format))
     }
   })
@@ -76,7 +80,7 @@ describe('IndexMaker.amend', () => {
           const amended = maker.amend(charts)
           const whole = await makeMaker().make(charts)
           for (const format of FORMATS) {
-            expect(amended?.document(format).etag).toBe(whole.document(format).etag)
+            expect(amended?.key).toBe(whole.key)
             expect(amended && (await readDocument(amended, format))).toBe(await readDocument(whole, format))
           }
         }

@@ -58,7 +58,7 @@ describe('Publisher.tell', () => {
     expect([publisher.snapshot, publisher.isBehind]).toEqual([snapshot, false])
   })
 
-  test('has only the plain forms until the index is made as a whole, which has the same name', async () => {
+  test('has only the plain forms until the index is made as a whole, which has the same key', async () => {
     const { publisher, accept, tell, clock, signal, documents } = openTellingStage()
     await accept({ a: demo('1.0.0') })
     tell('a', demo('2.0.0'))
@@ -67,7 +67,7 @@ describe('Publisher.tell', () => {
     await clock.advance(limits.maxRenderRestMs)
     await publisher.makeWhole(signal)
     expect(publisher.snapshot?.index.key).toBe(shown?.key ?? '')
-    expect(publisher.snapshot?.index.document('yaml').etag).toBe(shown?.document('yaml').etag ?? '')
+    expect(publisher.snapshot?.index.document('yaml').size).toBe(shown?.document('yaml').size ?? 0)
     expect([publisher.isBehind, documents.retained.at(-1)]).toEqual([false, shown?.key])
     const count = documents.written.length
     await publisher.makeWhole(signal)

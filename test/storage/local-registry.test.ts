@@ -159,8 +159,7 @@ describe('a directory', () => {
         tags: ['v1'],
         layer: 'layer',
         head: layer.size,
-        mount: true,
-        refused: Array.from({ length: 5 }, () => 'STORAGE_DENIED'),
+        refused: Array.from({ length: 6 }, () => 'STORAGE_DENIED'),
       })
     },
   )

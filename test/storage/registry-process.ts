@@ -30,8 +30,8 @@ async function push(registry: LocalRegistry) {
     tags: await registry.sortedTags('demo'),
     layer: await (await registry.openBlob('demo', layer.digest))?.text(),
     head: await registry.statBlob('demo', layer.digest),
-    mount: await registry.mountBlob('demo', layer.digest, 'demo'),
     refused: [
+      await code(registry.mountBlob('demo', layer.digest, 'demo')),
       await code(registry.beginUpload('demo', 'sha256')),
       await code(registry.writeManifest('demo', { ...image, digest, tags: ['v2'] })),
       await code(registry.writeManifest('new', { ...image, digest, tags: ['v1'] })),
