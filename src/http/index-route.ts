@@ -36,6 +36,7 @@ export function indexRoute(source: FreshIndex, format: IndexFormatOption) {
           ...(isPartial && { 'x-index-partial': 'true' }),
         },
         open: () => document.open(),
+        stream: document.stream,
       })
     })
     .all('/index.yaml', onlyGet)

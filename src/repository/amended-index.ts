@@ -37,6 +37,9 @@ export interface AmendedIndexOptions {
 
 const utf8 = new TextEncoder()
 
+/** An index of more pieces is put together in memory: each would hold a page and an open file. */
+const MAX_STREAMED_PIECES = 16
+
 type Piece = { readonly bytes: Uint8Array<ArrayBuffer> } | { start: number; end: number }
 
 export class AmendedIndex implements PublishedIndex {
@@ -115,7 +118,40 @@ function makeDocument(format: IndexFormat, options: AmendedIndexOptions): IndexD
     content ??= assemble()
     return content
   }
-  return { etag: `"${options.key}.${format}"`, size, coding: undefined, open }
+  const stream = async (): Promise<ReadableStream<Uint8Array>> => {
+    const streamed = pieces.length > MAX_STREAMED_PIECES ? undefined : await tryStream(pieces, base)
+    return streamed ?? (await open()).stream()
+  }
+  return { etag: `"${options.key}.${format}"`, size, coding: undefined, open, stream }
+}
+
+/** The pieces one after the other; undefined when they cannot all be read. Each is begun at once: its file may be removed soon. */
+async function tryStream(
+  pieces: readonly Piece[],
+  base: KeptDocument | undefined,
+): Promise<ReadableStream<Uint8Array> | undefined> {
+  const readers = pieces.map((piece) => readPiece(piece, base))
+  const close = async () => {
+    for (const reader of readers) await reader.return(undefined)
+  }
+  const begun = await Promise.all(readers.map((reader) => reader.next())).catch(() => undefined)
+  if (begun === undefined) {
+    await close()
+    return undefined
+  }
+  let at = 0
+  return new ReadableStream<Uint8Array>({
+    pull: async (controller) => {
+      for (; at < begun.length; at++) {
+        const next = begun[at] ?? (await readers[at]?.next())
+        delete begun[at]
+        // Its memory is used again for the next one.
+        if (next?.done === false) return controller.enqueue(new Uint8Array(next.value))
+      }
+      controller.close()
+    },
+    cancel: close,
+  })
 }
 
 async function* readPiece(piece: Piece, base: KeptDocument | undefined): AsyncGenerator<Uint8Array> {

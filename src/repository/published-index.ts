@@ -11,6 +11,8 @@ export interface IndexDocument {
   /** That of its bytes, which may be none where one was asked for. */
   readonly coding: Coding | undefined
   open(): Promise<Blob>
+  /** The same bytes as they are read, for documents that are nowhere as a whole. */
+  readonly stream?: () => Promise<ReadableStream<Uint8Array>>
 }
 
 export interface PublishedIndex {

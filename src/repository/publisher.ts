@@ -48,7 +48,6 @@ export class Publisher {
   /** The key of the index that was made as a whole. */
   #wholeKey: string | undefined
   readonly #oneAtATime = new Limiter(1)
-  #isMakingWhole = false
   /** What was told since the crawl under way began: the crawl may not have seen it. */
   #told = new Map<string, Map<string, Digest | null | undefined>>()
   #listing: CatalogListing | undefined
@@ -101,6 +100,11 @@ export class Publisher {
 
   get rounds(): number {
     return this.#rounds
+  }
+
+  /** Whoever keeps the registry tells of what is pushed. */
+  get amends(): boolean {
+    return this.#options.amends
   }
 
   /** Something was accepted that is not published: the listing after the rest will have it. */
@@ -181,19 +185,9 @@ export class Publisher {
     if (!this.#options.amends || this.#snapshot === undefined) return
     await this.#oneAtATime.run(async () => {
       if (!this.#isBehind || this.restMs > 0 || this.#listing === undefined) return
-      this.#isMakingWhole = true
-      try {
-        await this.#publish(this.#listing, signal)
-        await this.#retainDocuments()
-      } finally {
-        this.#isMakingWhole = false
-      }
+      await this.#publish(this.#listing, signal)
+      await this.#retainDocuments()
     })
-  }
-
-  /** What is shown has all that is known, and what is under way would not let a listing through. */
-  get isMakingWhole(): boolean {
-    return this.#isMakingWhole
   }
 
   /** Takes what a first crawl has so far. */

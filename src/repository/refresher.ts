@@ -135,8 +135,8 @@ export class Refresher {
       if (this.#running !== undefined || publisher.rounds === 0) await this.#waitFor(this.#refresh())
     } else if (this.#isStale() && !this.#isPaused() && !this.#isResting()) {
       const refreshed = this.#refreshSince(this.#options.clock.now() - limits.freshSnapshotMs)
-      // In an outage nobody is made to wait for what is likely to fail again, nor for what is shown already.
-      if (this.#outcome.error === undefined && !publisher.isMakingWhole) await this.#waitFor(refreshed)
+      // In an outage nobody is made to wait for what is likely to fail again, nor for news where news are told.
+      if (this.#outcome.error === undefined && !publisher.amends) await this.#waitFor(refreshed)
     }
     const { snapshot } = this
     if (snapshot === undefined) throw this.#missing()

@@ -49,6 +49,7 @@ describe('IndexMaker.amend', () => {
         undefined,
       ])
       expect(await (await document?.open())?.text()).toBe(await readDocument(whole, format))
+      expect(await new Response(await document?.stream?.()).text()).toBe(await readDocument(whole, format))
     }
   })
 
@@ -103,9 +104,17 @@ describe('IndexMaker.amend', () => {
     const charts = await plan({ ...before, q: [['1.0.0', 'new', '1.0.0']] })
     const [amended, lost] = [maker.amend(charts), maker.amend(charts)]
     if (amended === undefined || lost === undefined) throw new Error('It could not be amended')
+    const streamed = await amended.document('json').stream?.()
     documents.remove()
     const whole = await makeMaker().make(charts)
-    for (const format of FORMATS) expect(await readDocument(amended, format)).toBe(await readDocument(whole, format))
+    for (const format of FORMATS) {
+      expect(await readDocument(amended, format)).toBe(await readDocument(whole, format))
+      expect(await new Response(await amended.document(format).stream?.()).text()).toBe(
+        await readDocument(whole, format),
+      )
+    }
+    // What had begun goes on to its end.
+    expect(await new Response(streamed).text()).toBe(await readDocument(whole, 'json'))
     store.lose(...charts.flatMap(({ versions }) => versions.map(({ record }) => record.manifest)))
     expect(await rejection(lost.document('yaml').open())).toMatchObject({ code: 'SNAPSHOT_MISSING' })
   })

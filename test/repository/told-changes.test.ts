@@ -105,13 +105,12 @@ describe('Publisher.tell', () => {
     documents.delay = () => gate.promise
     const making = publisher.makeWhole(signal)
     await settle()
-    expect(publisher.isMakingWhole).toBe(true)
     tell('a', demo('3.0.0'))
     expect(await versions()).toEqual({ demo: entry('3.0.0', '2.0.0', '1.0.0') })
     gate.resolve()
     await making
     expect(await versions()).toEqual({ demo: entry('3.0.0', '2.0.0', '1.0.0') })
-    expect([publisher.isBehind, publisher.isMakingWhole]).toEqual([true, false])
+    expect(publisher.isBehind).toBe(true)
   })
 
   test('of more repositories than may be amended waits for an index that is made as a whole', async () => {
@@ -188,6 +187,18 @@ describe('Refresher.tell', () => {
     expect(takeCalls().filter((call) => /^(?:tags|repositories)/.test(call))).toEqual([])
     refresher.tell('a', new Map([['1.0.0', undefined]]))
     expect((await refresher.fresh()).index.versions).toBe(1)
+  })
+
+  test('lets no reader wait for a crawl, which goes on behind it', async () => {
+    const { refresher, registry, clock } = openStage({ amends: true })
+    registry.addChart('a', '1.0.0', { name: 'demo', version: '1.0.0' })
+    await refresher.fresh()
+    await clock.advance(limits.freshSnapshotMs + 1)
+    // Written by somebody else, who tells nobody.
+    registry.addChart('a', '2.0.0', { name: 'demo', version: '2.0.0' })
+    expect((await refresher.fresh()).index.versions).toBe(1)
+    await settle()
+    expect((await refresher.fresh()).index.versions).toBe(2)
   })
 
   test('makes the index as a whole soon after, not at the next interval', async () => {
