@@ -76,6 +76,23 @@ export class LayoutBlobs {
     return blob
   }
 
+  /**
+   * All bytes of a blob that is small, sure to be what the digest says, for somebody who reads it once: they are not kept
+   * for others.
+   * @throws LAYOUT_DAMAGED when they are not, or are more than `maxBytes`
+   */
+  async read(layout: ImageLayout, digest: Digest, maxBytes: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const path = layout.blobPath(digest)
+    const stamp = stampOf(path)
+    if (stamp === undefined) return undefined
+    if (stamp.size > maxBytes) throw new ChartRepoError('LAYOUT_DAMAGED', `Blob ${digest} is too large to be read`)
+    const hot = this.#hot.peek(digest)
+    if (hot?.size === stamp.size) return await hot.bytes()
+    const bytes = await readAll(path, digest)
+    if (bytes !== undefined && digestBytes(bytes, digestAlgorithm(digest)) !== digest) throw damaged(digest)
+    return bytes
+  }
+
   /** Keeps bytes in memory that are known to be the blob's, for the next reader. */
   hold(digest: Digest, bytes: Uint8Array<ArrayBuffer>): Blob {
     const blob = new Blob([bytes])

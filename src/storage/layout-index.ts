@@ -47,6 +47,9 @@ export interface LayoutChanges {
   readonly removeManifest?: Digest
 }
 
+/** What tags point to now; undefined for those that are gone. */
+export type TagChanges = ReadonlyMap<string, Digest | undefined>
+
 export class LayoutIndex {
   static readonly empty = new LayoutIndex([], { schemaVersion: 2, mediaType: mediaTypes.ociIndex })
 
@@ -180,4 +183,12 @@ function makeItem(manifest: StoredManifest, tag: string | undefined): Item {
   const { mediaType, digest, size } = manifest
   const annotations = tag === undefined ? undefined : { [REF_NAME]: tag }
   return { digest, manifest, tag, text: JSON.stringify({ mediaType, digest, size, annotations }) }
+}
+
+/** What is different in the tags of two states. */
+export function findTagChanges(before: LayoutIndex, after: LayoutIndex): TagChanges {
+  const changes = new Map<string, Digest | undefined>()
+  for (const [tag, digest] of after.digests) if (before.digests.get(tag) !== digest) changes.set(tag, digest)
+  for (const tag of before.digests.keys()) if (!after.digests.has(tag)) changes.set(tag, undefined)
+  return changes
 }

@@ -123,11 +123,8 @@ export class LayoutManifests {
     const { digest, mediaType } = manifest
     const known = this.#links.get(keyOf(manifest))
     if (known !== undefined) return known
-    const size = this.#blobs.size(layout, digest)
-    if (size === undefined) return undefined
-    if (size > limits.maxManifestBytes) throw new ChartRepoError('LAYOUT_DAMAGED', `Manifest ${digest} is too large`)
-    const blob = await this.#blobs.openVerified(layout, digest)
-    return blob && this.#keepLinks(digest, mediaType, parseLinks(await blob.bytes(), mediaType))
+    const bytes = await this.#blobs.read(layout, digest, limits.maxManifestBytes)
+    return bytes && this.#keepLinks(digest, mediaType, parseLinks(bytes, mediaType))
   }
 
   #keepLinks(digest: Digest, mediaType: string, links: ManifestLinks): ManifestLinks {

@@ -38,10 +38,9 @@ export class LocalCharts implements RepositoryLister, TagLister, ManifestReader,
   async readManifest(repository: string, reference: string): Promise<FetchedManifest | undefined> {
     const found = await this.#find(repository, reference)
     if (found === undefined) return undefined
-    if (found.size > limits.maxManifestBytes) throw new ChartRepoError('LAYOUT_DAMAGED', 'The manifest is too large')
     const { digest, mediaType } = found
-    const blob = await this.#registry.openManifest(repository, found)
-    return blob && { digest, mediaType, bytes: await blob.bytes(), confirmed: true }
+    const bytes = await this.#registry.readBytes(repository, digest, limits.maxManifestBytes)
+    return bytes && { digest, mediaType, bytes, confirmed: true }
   }
 
   async readBlob(
@@ -49,9 +48,10 @@ export class LocalCharts implements RepositoryLister, TagLister, ManifestReader,
     { digest, size }: Descriptor,
     { maxBytes }: { readonly maxBytes: number },
   ): Promise<Uint8Array | undefined> {
-    const blob = await this.#registry.openVerified(repository, digest)
-    if (blob !== undefined && (blob.size > maxBytes || blob.size !== size)) throw wrongSize(digest, blob.size, size)
-    return await blob?.bytes()
+    if (size > maxBytes) throw wrongSize(digest, size, maxBytes)
+    const bytes = await this.#registry.readBytes(repository, digest, maxBytes)
+    if (bytes !== undefined && bytes.byteLength !== size) throw wrongSize(digest, bytes.byteLength, size)
+    return bytes
   }
 
   /** The verified bytes of a blob of a chart. @throws LAYOUT_DAMAGED, DIGEST_MISMATCH */

@@ -20,15 +20,12 @@ import { errorFields, type Log } from '../telemetry/log.ts'
 import { DirectoryLock } from './directory-lock.ts'
 import type { ImageLayout } from './image-layout.ts'
 import { LayoutBlobs } from './layout-blobs.ts'
-import type { LayoutIndex } from './layout-index.ts'
+import { findTagChanges, type LayoutIndex, type TagChanges } from './layout-index.ts'
 import { LayoutManifests } from './layout-manifests.ts'
 import { sweepLayout } from './layout-sweep.ts'
 import { DRAFTS_NAME, LayoutTree } from './layout-tree.ts'
 import { withReadFaults, withStorageFaults } from './storage-fault.ts'
 import { UploadFiles } from './upload-files.ts'
-
-/** What tags of a repository point to now; undefined for those that are gone. */
-export type TagChanges = ReadonlyMap<string, Digest | undefined>
 
 export type LocalRegistryListener = (repository: string, changes: TagChanges) => void
 
@@ -193,6 +190,14 @@ export class LocalRegistry implements RegistryStore {
     return await withReadFaults(() => this.#blobs.openVerified(this.#tree.layout(repository), digest))
   }
 
+  /**
+   * All bytes of a small blob, for who reads it once; undefined when there is none.
+   * @throws LAYOUT_DAMAGED when they are not what the digest says, or more than `maxBytes`
+   */
+  async readBytes(repository: string, digest: Digest, maxBytes: number): Promise<Uint8Array | undefined> {
+    return await withReadFaults(() => this.#blobs.read(this.#tree.layout(repository), digest, maxBytes))
+  }
+
   async mountBlob(repository: string, digest: Digest, from: string | undefined): Promise<boolean> {
     return await this.#write(repository, async (layout) => {
       const sources = from === undefined ? await this.#tree.list() : this.#tree.isName(from) ? [from] : []
@@ -294,11 +299,4 @@ export class LocalRegistry implements RegistryStore {
       await work().catch((error: unknown) => log.warn('the registry cannot be tidied up', errorFields(error)))
     }
   }
-}
-
-function findTagChanges(before: LayoutIndex, after: LayoutIndex): TagChanges {
-  const changes = new Map<string, Digest | undefined>()
-  for (const [tag, digest] of after.digests) if (before.digests.get(tag) !== digest) changes.set(tag, digest)
-  for (const tag of before.digests.keys()) if (!after.digests.has(tag)) changes.set(tag, undefined)
-  return changes
 }
