@@ -84,6 +84,7 @@ export async function compose(configuration: Configuration, log: Log, version: s
       records,
       examiner: new Examiner({ registry, records, store: catalog, log }),
       failures: new Failures({ pauseMs: revalidateIntervalMs, clock, log }),
+      passed: new WeakMap(),
       revalidateIntervalMs,
       clock,
       log,

@@ -34,6 +34,11 @@ export interface RepositoryLister {
 export interface TagLister {
   /** The tags of `repository`; undefined when the registry says that there is no such repository. */
   listTags(repository: string, options?: CallOptions): Promise<TagListing | undefined>
+  /**
+   * What `listTags` would tell of digests, where that is known without asking anybody: the same object as long as nothing
+   * changes. undefined where it has to be asked for.
+   */
+  digestsAtHand?(repository: string): ReadonlyMap<string, Digest> | undefined
 }
 
 export interface FetchedManifest {

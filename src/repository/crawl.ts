@@ -22,7 +22,7 @@ export interface CrawlResult {
 export interface CrawledRegistry extends RepositoryLister, TagLister, ManifestReader, Pick<BlobReader, 'readBlob'> {}
 
 export interface CrawlContext extends PassContext {
-  readonly registry: Pick<CrawledRegistry, 'listRepositories' | 'listTags' | 'resolveTag'>
+  readonly registry: Pick<CrawledRegistry, 'listRepositories' | 'listTags' | 'digestsAtHand' | 'resolveTag'>
 }
 
 export interface CrawlOptions {

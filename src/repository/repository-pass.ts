@@ -24,6 +24,8 @@ export interface PassContext {
   readonly records: Records
   readonly examiner: Examiner
   readonly failures: Failures
+  /** The digests that tags were made of, all of them: as long as the registry has the same there is nothing to do. */
+  readonly passed: WeakMap<Tags, ReadonlyMap<string, Digest>>
   /** Each known tag is re-checked once per such interval, at its own moment within it. */
   readonly revalidateIntervalMs: number
   readonly clock: Clock
@@ -70,6 +72,10 @@ export async function crawlRepository(context: PassContext, target: PassTarget):
     progress.noteListed()
     return { listing: before, problems: [pending], failure: pending }
   }
+  if (before !== undefined && isUnchanged(context, repository, before)) {
+    progress.noteListed()
+    return { listing: { tags: before.tags, checkedAt: target.now }, problems: [] }
+  }
   const watchdog = new Watchdog(`Nothing more of ${repository} was answered`, limits.repositoryStallMs)
   const calls = signal === undefined ? watchdog.signal : AbortSignal.any([signal, watchdog.signal])
   const problems: Problem[] = []
@@ -88,12 +94,18 @@ export async function crawlRepository(context: PassContext, target: PassTarget):
     const checkedAt = watchdog.signal.aborted ? (before?.checkedAt ?? target.now) : target.now
     // What did not change stays the same object: whoever works on listings sees at once that nothing is new.
     const tags = before !== undefined && isSame(before.tags, plan.tags) ? before.tags : plan.tags
+    if (listed.digests !== undefined && problems.length === 0) context.passed.set(tags, listed.digests)
     return { listing: { tags, checkedAt }, problems }
   } catch (error) {
     if (signal?.aborted === true) throw error
     const failure = failures.note({ repository }, error)
     return { listing: before, problems: [failure], failure }
   }
+}
+
+function isUnchanged({ registry, passed }: PassContext, repository: string, { tags }: RepositoryListing): boolean {
+  const known = passed.get(tags)
+  return known !== undefined && registry.digestsAtHand?.(repository) === known
 }
 
 /** The tags to look at; undefined when the repository is gone. */

@@ -89,6 +89,20 @@ export class ImageLayout {
     return await withReadFaults(async () => (this.isMade() ? await this.#readIndex() : undefined))
   }
 
+  /** What `read` would give, where that is known without reading anything; undefined where it is not. */
+  get indexAtHand(): LayoutIndex | undefined {
+    const seen = this.#seen
+    try {
+      const stamp = stampOf(join(this.#options.dir, INDEX_NAME))
+      if (stamp === undefined || seen?.isSettled !== true || !isSameStamp(seen.stamp, stamp)) return undefined
+      return this.isMade() ? seen.index : undefined
+    } catch (error) {
+      // `read` says what is wrong.
+      if (diskFaultCode(error) === undefined) throw error
+      return undefined
+    }
+  }
+
   /** The index.json that is there, be it part of a layout or not. @throws LAYOUT_DAMAGED */
   async #readIndex(): Promise<LayoutIndex | undefined> {
     const path = join(this.#options.dir, INDEX_NAME)

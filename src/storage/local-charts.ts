@@ -31,6 +31,10 @@ export class LocalCharts implements RepositoryLister, TagLister, ManifestReader,
     return digests && { names: [...digests.keys()], digests, incomplete: undefined }
   }
 
+  digestsAtHand(repository: string): ReadonlyMap<string, Digest> | undefined {
+    return this.#registry.digestsAtHand(repository)
+  }
+
   async resolveTag(repository: string, tag: string): Promise<Digest | undefined> {
     return (await this.#registry.digestsByTag(repository))?.get(tag)
   }

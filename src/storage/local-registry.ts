@@ -142,6 +142,11 @@ export class LocalRegistry implements RegistryStore {
     return await withStorageFaults(() => this.#tree.list())
   }
 
+  /** The same, where nothing has to be read for it. */
+  digestsAtHand(repository: string): ReadonlyMap<string, Digest> | undefined {
+    return this.#tree.layout(repository).indexAtHand?.digests
+  }
+
   async listReferrers(repository: string, subject: Digest): Promise<readonly Referrer[]> {
     const { layout, index } = await this.#look(repository)
     return index === undefined ? [] : await withReadFaults(() => this.#manifests.referrers(layout, index, subject))

@@ -3,7 +3,7 @@ import type { ManifestRecord } from '../../src/helm/chart-record.ts'
 import { Limiter } from '../../src/lib/limiter.ts'
 import { limits } from '../../src/limits.ts'
 import type { Digest } from '../../src/oci/digest.ts'
-import type { CatalogListing, RepositoryListing } from '../../src/repository/catalog.ts'
+import type { CatalogListing, RepositoryListing, Tags } from '../../src/repository/catalog.ts'
 import { type CrawlOptions, crawl } from '../../src/repository/crawl.ts'
 import { Examiner } from '../../src/repository/examiner.ts'
 import { Failures } from '../../src/repository/failures.ts'
@@ -24,7 +24,8 @@ export function openCrawlStage() {
   const records = new Map<Digest, ManifestRecord>()
   const failures = new Failures({ pauseMs: REVALIDATE_MS, clock, log })
   const examiner = new Examiner({ registry, records, store, log })
-  const context = { registry, records, examiner, failures, revalidateIntervalMs: REVALIDATE_MS, clock, log }
+  const passed = new WeakMap<Tags, ReadonlyMap<string, Digest>>()
+  const context = { registry, records, examiner, failures, passed, revalidateIntervalMs: REVALIDATE_MS, clock, log }
   const pools = {
     lists: new Limiter(limits.maxListsAtOnce),
     repositories: new Limiter(limits.maxUpstreamRequests),
