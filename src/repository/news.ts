@@ -26,7 +26,9 @@ interface Told {
 export class News {
   readonly #options: NewsOptions
   #waiting: Told[] = []
-  #settling: Promise<void> | undefined
+  #round: Promise<void> | undefined
+  /** Of what was told while the round under way was at work. */
+  #next: Promise<void> | undefined
 
   constructor(options: NewsOptions) {
     this.#options = options
@@ -35,27 +37,33 @@ export class News {
   tell(repository: string, tags: ReadonlyMap<string, Digest | undefined>): void {
     if (tags.size === 0 || this.#options.signal.aborted) return
     this.#waiting.push({ repository, tags })
-    this.#settling ??= this.#settle()
+    if (this.#round === undefined) void this.#begin()
+    else this.#next ??= this.#round.then(() => this.#begin())
   }
 
-  /** Resolves when all that was told before has been handed on; undefined when it has. Never rejects. */
+  /** Resolves when all that was told before has been handed on, whatever is told later; undefined when it has. Never rejects. */
   get settled(): Promise<void> | undefined {
-    return this.#settling
+    return this.#next ?? this.#round
   }
 
-  async #settle(): Promise<void> {
-    for (let told = this.#waiting; told.length > 0; told = this.#waiting) {
-      this.#waiting = []
-      await forEachConcurrently(told, limits.maxTagsAtOnce, (each) => this.#examine(each))
-      try {
-        this.#options.handOn(this.#toChanges(told))
-      } catch (error) {
-        // The next crawl finds the same; nobody who waits here could do anything about it.
-        this.#options.log.error('what was pushed cannot be shown yet', errorFields(error))
-      }
+  #begin(): Promise<void> {
+    const told = this.#waiting
+    this.#waiting = []
+    this.#next = undefined
+    this.#round = this.#settle(told).finally(() => {
+      if (this.#next === undefined) this.#round = undefined
+    })
+    return this.#round
+  }
+
+  async #settle(told: readonly Told[]): Promise<void> {
+    await forEachConcurrently(told, limits.maxTagsAtOnce, (each) => this.#examine(each))
+    try {
+      this.#options.handOn(this.#toChanges(told))
+    } catch (error) {
+      // The next crawl finds the same; nobody who waits here could do anything about it.
+      this.#options.log.error('what was pushed cannot be shown yet', errorFields(error))
     }
-    // In the same turn in which nothing more was there: what is told from here on begins anew.
-    this.#settling = undefined
   }
 
   async #examine({ repository, tags }: Told): Promise<void> {

@@ -74,6 +74,22 @@ test('News hands on together what is told while something is looked into, and th
   expect(handed).toEqual([{ r: { '1.0.0': digest('a') } }, { r: { '1.0.0': undefined }, s: { '2.0.0': digest('c') } }])
 })
 
+test('News makes nobody wait for what is told later', async () => {
+  const { news, handed, state } = openNews()
+  news.tell('r', new Map([['1.0.0', digest('a')]]))
+  const first = news.settled
+  news.tell('r', new Map([['2.0.0', digest('b')]]))
+  const second = news.settled
+  const gate = defer()
+  state.gate = gate.promise
+  await first
+  expect(handed).toEqual([{ r: { '1.0.0': digest('a') } }])
+  gate.resolve()
+  await second
+  expect(news.settled).toBeUndefined()
+  expect(handed.slice(1)).toEqual([{ r: { '2.0.0': digest('b') } }])
+})
+
 test('News leaves to the next crawl what cannot be read, and goes on', async () => {
   const { news, handed, state, log } = openNews()
   state.fails = new Set([digest('bad')])
