@@ -119,16 +119,20 @@ function makeDocument(format: IndexFormat, options: AmendedIndexOptions): IndexD
     return content
   }
   const stream = async (): Promise<ReadableStream<Uint8Array>> => {
-    const streamed = pieces.length > MAX_STREAMED_PIECES ? undefined : await tryStream(pieces, base)
+    const streamed = pieces.length > MAX_STREAMED_PIECES ? undefined : await tryStream(pieces, base, size)
     return streamed ?? (await open()).stream()
   }
   return { etag: `"${options.key}.${format}"`, size, coding: undefined, open, stream }
 }
 
-/** The pieces one after the other; undefined when they cannot all be read. Each is begun at once: its file may be removed soon. */
+/**
+ * The pieces one after the other; undefined when they cannot all be read. Each is begun at once: its file may be removed
+ * soon. It ends with an error when they do not come to `size` bytes: nothing else tells the client that some are missing.
+ */
 async function tryStream(
   pieces: readonly Piece[],
   base: KeptDocument | undefined,
+  size: number,
 ): Promise<ReadableStream<Uint8Array> | undefined> {
   const readers = pieces.map((piece) => readPiece(piece, base))
   const close = async () => {
@@ -140,15 +144,29 @@ async function tryStream(
     return undefined
   }
   let at = 0
+  let left = size
+  const readNext = async (): Promise<Uint8Array | undefined> => {
+    for (; at < begun.length; at++) {
+      const next = begun[at] ?? (await readers[at]?.next())
+      delete begun[at]
+      if (next?.done !== false) continue
+      left -= next.value.byteLength
+      // Its memory is used again for the next one.
+      return new Uint8Array(next.value)
+    }
+    if (left !== 0) throw new RangeError('The index does not have the bytes it was planned with')
+    return undefined
+  }
   return new ReadableStream<Uint8Array>({
     pull: async (controller) => {
-      for (; at < begun.length; at++) {
-        const next = begun[at] ?? (await readers[at]?.next())
-        delete begun[at]
-        // Its memory is used again for the next one.
-        if (next?.done === false) return controller.enqueue(new Uint8Array(next.value))
+      try {
+        const page = await readNext()
+        if (page === undefined) controller.close()
+        else controller.enqueue(page)
+      } catch (error) {
+        await close()
+        throw error
       }
-      controller.close()
     },
     cancel: close,
   })

@@ -118,4 +118,13 @@ describe('IndexMaker.amend', () => {
     store.lose(...charts.flatMap(({ versions }) => versions.map(({ record }) => record.manifest)))
     expect(await rejection(lost.document('yaml').open())).toMatchObject({ code: 'SNAPSHOT_MISSING' })
   })
+
+  test('ends with an error on its way when what it goes on from has fewer bytes by now', async () => {
+    const { maker, plan, documents } = await openAmendable(before)
+    const amended = maker.amend(await plan({ ...before, q: [['1.0.0', 'new', '1.0.0']] }))
+    const document = amended?.document('json')
+    await documents.damage('index.json', (bytes) => bytes.slice(0, bytes.byteLength / 2))
+    const streamed = await document?.stream?.()
+    expect(await rejection(new Response(streamed).text())).toBeInstanceOf(RangeError)
+  })
 })
