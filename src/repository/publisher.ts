@@ -208,6 +208,8 @@ export class Publisher {
     const startedAt = clock.now()
     try {
       const { plan, index } = await this.#make(listing, signal)
+      // Before it is shown: from then on what was told meanwhile must be in it.
+      if (this.#options.amends) await this.#maker.prepareToAmend()
       this.#warnings.report(plan, index)
       const { charts, versions, key } = index
       if (this.#snapshot?.index.key !== key) {
@@ -217,7 +219,6 @@ export class Publisher {
       this.#wholeKey = key
       this.#shown = { listing, plan }
       this.#isBehind = false
-      if (this.#options.amends) await this.#maker.prepareToAmend()
       this.#show()
     } catch (error) {
       if (!(error instanceof LostEntries)) throw error

@@ -15,8 +15,10 @@ class MemoryDocument implements KeptDocument {
   readonly size: number
   readonly sha256: string
   content: Blob | undefined
+  readonly #onRead: () => void
 
-  constructor(bytes: Uint8Array<ArrayBuffer>) {
+  constructor(bytes: Uint8Array<ArrayBuffer>, onRead: () => void) {
+    this.#onRead = onRead
     this.size = bytes.byteLength
     this.sha256 = digestHex(digestBytes(bytes))
     this.content = new Blob([bytes])
@@ -29,6 +31,7 @@ class MemoryDocument implements KeptDocument {
   readonly read = (start: number, end: number): Pages => {
     if (start < 0 || start >= end || end > this.size) throw new TypeError(`${start} to ${end} is not in ${this.size}`)
     if (this.content === undefined) throw new Error('The document is gone')
+    this.#onRead()
     return readPages(this.content.slice(start, end))
   }
 }
@@ -43,6 +46,8 @@ export class MemoryDocuments implements DocumentStore {
   readonly #names: (name: string) => boolean
   /** What making a set waits for. */
   delay: (() => Promise<void>) | undefined
+  /** Called whenever a part of a document is about to be read. */
+  onRead: (() => void) | undefined
 
   /** Makes the documents that `names` says; the others are as if nobody had asked for them. */
   constructor(names: (name: string) => boolean = () => true) {
@@ -70,7 +75,7 @@ export class MemoryDocuments implements DocumentStore {
         if (!this.#names(name)) continue
         const pages: Uint8Array[] = []
         for await (const page of source(read)) pages.push(new Uint8Array(page))
-        documents.set(name, new MemoryDocument(Buffer.concat(pages)))
+        documents.set(name, new MemoryDocument(Buffer.concat(pages), () => this.onRead?.()))
       }
       this.#sets.set(key, documents)
       this.written.push(key)

@@ -113,6 +113,20 @@ describe('Publisher.tell', () => {
     expect(publisher.isBehind).toBe(true)
   })
 
+  test('is in the first snapshot that an index of the run before is shown in', async () => {
+    const { accept, content, documents, make, signal } = openTellingStage()
+    await accept({ a: demo('1.0.0') })
+    const next = make()
+    const shown: (number | undefined)[] = []
+    documents.onRead = () => shown.push(next.snapshot?.index.versions)
+    const restoring = next.restore(content.list({ a: demo('1.0.0') }), signal)
+    const { tags } = content.list({ a: demo('2.0.0') }).repositories.get('a') ?? {}
+    next.tell(new Map([['a', tags ?? new Map()]]))
+    await restoring
+    expect(new Set(shown)).toEqual(new Set([undefined]))
+    expect(next.snapshot?.index.versions).toBe(2)
+  })
+
   test('of more repositories than may be amended waits for an index that is made as a whole', async () => {
     const { publisher, accept, versions, documents } = openTellingStage()
     await accept({})
