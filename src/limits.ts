@@ -144,8 +144,8 @@ export const limits = {
   uploadSweepIntervalMs: 300_000,
   /** Blobs too large for memory that are known to be whole, so that they are not hashed again; a hundred bytes each. */
   maxVerifiedBlobs: 100_000,
-  /** Manifests whose links are kept in memory: half a kilobyte each. */
-  maxManifestLinks: 50_000,
+  /** Links of manifests kept in memory: half a kilobyte of an image's, megabytes of a large index's. */
+  maxManifestLinksBytes: 32 * MiB,
   /** Referrers in one answer: with annotations of a kilobyte they are the 4 MiB that clients read of it. */
   maxReferrersPerPage: 2_000,
   /** Tags that one push by digest may set: the spec asks for ten. */

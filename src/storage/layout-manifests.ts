@@ -19,10 +19,14 @@ import type { LayoutIndex } from './layout-index.ts'
 export class LayoutManifests {
   readonly #blobs: LayoutBlobs
   /** By digest and type. */
-  readonly #links = new LRUCache<string, ManifestLinks>({ max: limits.maxManifestLinks })
+  readonly #links = new LRUCache<string, ManifestLinks>({
+    maxSize: limits.maxManifestLinksBytes,
+    sizeCalculation: measureLinks,
+  })
   /** What only other manifests name: image layouts that other tools wrote have such. */
   readonly #nested = new WeakMap<LayoutIndex, Promise<ReadonlyMap<Digest, StoredManifest>>>()
-  readonly #referrers = new WeakMap<LayoutIndex, Promise<ReadonlyMap<Digest, readonly Referrer[]>>>()
+  /** By what they are about. */
+  readonly #referrers = new WeakMap<LayoutIndex, Promise<ReadonlyMap<Digest, readonly StoredManifest[]>>>()
 
   constructor(blobs: LayoutBlobs) {
     this.#blobs = blobs
@@ -76,13 +80,16 @@ export class LayoutManifests {
       this.#referrers.set(index, all)
       all.catch(() => this.#referrers.delete(index))
     }
-    const found = (await all).get(subject) ?? []
     const listed = await this.#listedByTag(layout, index, subject)
-    const known = new Set(found.map(({ digest }) => digest))
-    // Links are remembered whoever has the manifest; what an index names may be another repository's, or deleted.
-    return [...found, ...listed.filter(({ digest }) => !known.has(digest))]
-      .filter(({ digest }) => this.#blobs.size(layout, digest) !== undefined)
-      .sort((a, b) => compareText(a.digest, b.digest))
+    const manifests = new Map([...listed, ...((await all).get(subject) ?? [])].map((each) => [each.digest, each]))
+    const referrers: Referrer[] = []
+    for (const manifest of manifests.values()) {
+      const links = await this.#tryLinksOf(layout, manifest)
+      // Links are remembered whoever has the manifest; what an index names may be another repository's, or deleted.
+      if (links?.subject !== subject || this.#blobs.size(layout, manifest.digest) === undefined) continue
+      referrers.push({ ...manifest, artifactType: links.artifactType, annotations: links.annotations })
+    }
+    return referrers.sort((a, b) => compareText(a.digest, b.digest))
   }
 
   /**
@@ -165,19 +172,20 @@ export class LayoutManifests {
     return nested
   }
 
-  async #collectReferrers(layout: ImageLayout, index: LayoutIndex): Promise<ReadonlyMap<Digest, readonly Referrer[]>> {
-    const found = new Map<Digest, Referrer[]>()
+  async #collectReferrers(
+    layout: ImageLayout,
+    index: LayoutIndex,
+  ): Promise<ReadonlyMap<Digest, readonly StoredManifest[]>> {
+    const found = new Map<Digest, StoredManifest[]>()
     const slices = new TimeSlices()
     const nested = await this.#nestedIn(layout, index)
     for (const manifest of new Map([...nested, ...index.manifests]).values()) {
       const links = await this.#tryLinksOf(layout, manifest)
       if (slices.isOver()) await slices.next()
       if (links?.subject === undefined) continue
-      const { artifactType, annotations } = links
       const others = found.get(links.subject)
-      const referrer = { ...manifest, artifactType, annotations }
-      if (others === undefined) found.set(links.subject, [referrer])
-      else others.push(referrer)
+      if (others === undefined) found.set(links.subject, [manifest])
+      else others.push(manifest)
     }
     return found
   }
@@ -186,18 +194,20 @@ export class LayoutManifests {
    * What clients listed under a tag while they believed that there was no such interface here (distribution spec 1.1,
    * "Enabling the Referrers API"): layouts that were copied from elsewhere have such tags.
    */
-  async #listedByTag(layout: ImageLayout, index: LayoutIndex, subject: Digest): Promise<readonly Referrer[]> {
+  async #listedByTag(layout: ImageLayout, index: LayoutIndex, subject: Digest): Promise<readonly StoredManifest[]> {
     const tagged = index.tags.get(`${digestAlgorithm(subject)}-${digestHex(subject).slice(0, 64)}`)
     if (tagged === undefined || !isIndex(tagged)) return []
-    const children = (await this.#tryLinksOf(layout, tagged))?.manifests ?? []
-    const referrers: Referrer[] = []
-    for (const child of children) {
-      const links = await this.#tryLinksOf(layout, child)
-      if (links?.subject !== subject) continue
-      referrers.push({ ...child, artifactType: links.artifactType, annotations: links.annotations })
-    }
-    return referrers
+    return (await this.#tryLinksOf(layout, tagged))?.manifests ?? []
   }
+}
+
+/** About what they take of memory, in bytes. */
+function measureLinks({ blobs, manifests, annotations }: ManifestLinks): number {
+  const texts = Object.entries(annotations ?? {}).reduce(
+    (sum, [key, value]) => sum + key.length + value.length + 100,
+    0,
+  )
+  return 300 + 100 * blobs.length + 300 * manifests.length + texts
 }
 
 function keyOf({ digest, mediaType }: Pick<StoredManifest, 'digest' | 'mediaType'>): string {
