@@ -26,9 +26,9 @@ export type ErrorCode =
   | 'DIGEST_MISMATCH'
   /** A body is larger than its bound in limits.ts. */
   | 'BODY_TOO_LARGE'
-  /** The disk is full or read-only, and the bytes do not fit into memory either. */
+  /** The disk is full: of the cache also when it is read-only, and the bytes do not fit into memory either. */
   | 'STORAGE_FULL'
-  /** The directory of the embedded registry cannot be written: permissions, or a read-only file system. */
+  /** The directory of the embedded registry cannot be used: permissions, a read-only or failing disk, or another server has it. */
   | 'STORAGE_DENIED'
   /** A repository's directory holds something that is no image layout, or that cannot be read. */
   | 'LAYOUT_DAMAGED'

@@ -1,7 +1,9 @@
 /**
  * What a registry that takes pushes is made of, cut by ability, in the terms of the distribution spec 1.1. `storage/`
  * implements it over a directory; `http/` speaks the protocol over it. Repository names and tags are valid here, digests
- * were parsed; what is not there is `undefined` or false, anything else that goes wrong throws a ChartRepoError.
+ * were parsed; what is not there is `undefined` or false, anything else that goes wrong throws a ChartRepoError:
+ * NAME_INVALID for a name that cannot be kept, LAYOUT_DAMAGED for what cannot be read, STORAGE_FULL and STORAGE_DENIED
+ * for what cannot be written.
  */
 
 import type { Digest, DigestAlgorithm } from './digest.ts'
@@ -29,6 +31,7 @@ export interface WrittenManifest {
   readonly subject: Digest | undefined
 }
 
+/** Finding and removing throw REPOSITORY_UNKNOWN where there is no such repository. */
 export interface ManifestStore {
   /** By tag or digest. */
   findManifest(repository: string, reference: string): Promise<StoredManifest | undefined>
@@ -41,12 +44,14 @@ export interface ManifestStore {
   writeManifest(repository: string, manifest: ManifestToStore): Promise<WrittenManifest>
   /** Takes the manifest away, and every tag that points to it; false when there is none. */
   removeManifest(repository: string, digest: Digest): Promise<boolean>
+  /** Takes the tag away and leaves its manifest; false when there is none. */
   removeTag(repository: string, tag: string): Promise<boolean>
 }
 
 export interface BlobStore {
   /** Bytes; undefined when the repository has no such blob. The blob is safe from being collected for a while. */
   statBlob(repository: string, digest: Digest): Promise<number | undefined>
+  /** Its bytes; those of large ones are as they are on the disk, for the reader to verify. undefined when there is none. */
   openBlob(repository: string, digest: Digest): Promise<Blob | undefined>
   /** Whether the repository has the blob now, taken from `from`, or from wherever it is when that is undefined. */
   mountBlob(repository: string, digest: Digest, from: string | undefined): Promise<boolean>
@@ -69,7 +74,7 @@ export interface Chunk {
   readonly length: number | undefined
 }
 
-/** All of these throw UPLOAD_UNKNOWN where there is no such upload in the repository, STORAGE_FULL and STORAGE_DENIED. */
+/** All but beginning throw UPLOAD_UNKNOWN where there is no such upload in the repository. */
 export interface UploadStore {
   /** @throws TOO_MANY_UPLOADS */
   beginUpload(repository: string, algorithm: DigestAlgorithm): Promise<UploadProgress>

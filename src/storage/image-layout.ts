@@ -76,7 +76,7 @@ export class ImageLayout {
         if (errorCode(error) === 'ENOENT') return []
         throw error
       })
-      for (const name of names) if (isDigest(`${algorithm}:${name}`)) found.push(`${algorithm}:${name}` as Digest)
+      for (const digest of names.map((name) => `${algorithm}:${name}`)) if (isDigest(digest)) found.push(digest)
     }
     return found
   }

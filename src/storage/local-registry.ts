@@ -31,7 +31,7 @@ export type LocalRegistryListener = (repository: string, changes: TagChanges) =>
 
 export interface LocalRegistryOptions {
   readonly root: string
-  /** How often unused blobs are looked for, and how old they must be; 0 for never. */
+  /** How often unused blobs are looked for (0 for never), and how old they must be. */
   readonly sweepIntervalMs: number
   readonly sweepDelayMs: number
   readonly clock: Clock
@@ -138,13 +138,13 @@ export class LocalRegistry implements RegistryStore {
     return (await this.#look(repository)).index?.digests
   }
 
-  async sortedRepositories(): Promise<readonly string[]> {
-    return await withStorageFaults(() => this.#tree.list())
-  }
-
   /** The same, where nothing has to be read for it. */
   digestsAtHand(repository: string): ReadonlyMap<string, Digest> | undefined {
     return this.#tree.layout(repository).indexAtHand?.digests
+  }
+
+  async sortedRepositories(): Promise<readonly string[]> {
+    return await withStorageFaults(() => this.#tree.list())
   }
 
   async listReferrers(repository: string, subject: Digest): Promise<readonly Referrer[]> {

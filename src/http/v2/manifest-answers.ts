@@ -2,7 +2,7 @@
 
 import { ChartRepoError, isChartRepoError } from '../../errors.ts'
 import { limits } from '../../limits.ts'
-import { type Digest, isDigest } from '../../oci/digest.ts'
+import { isDigest } from '../../oci/digest.ts'
 import { isTag } from '../../oci/reference.ts'
 import type { ManifestStore } from '../../oci/registry-store.ts'
 import { respondWithContent } from '../content-response.ts'
@@ -69,7 +69,7 @@ export async function removeManifest(
   { repository, reference }: NamedManifest,
 ): Promise<Response> {
   const wasThere = isDigest(reference)
-    ? await store.removeManifest(repository, reference as Digest)
+    ? await store.removeManifest(repository, reference)
     : await store.removeTag(repository, reference)
   if (!wasThere) throw unknownManifest()
   return new Response(null, { status: 202 })
