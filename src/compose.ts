@@ -127,6 +127,7 @@ async function openLocal(wanted: LocalStorage, log: Log): Promise<Storage> {
       throw new ChartRepoError('CONFIG_INVALID', message, { cause: error })
     },
   )
+  log.info('anybody who reaches the registry may push to it and delete from it; there is no login yet')
   const charts = new LocalCharts(local)
   return {
     registry: charts,

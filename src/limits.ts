@@ -146,8 +146,8 @@ export const limits = {
   maxVerifiedBlobs: 100_000,
   /** Links of manifests kept in memory: half a kilobyte of an image's, megabytes of a large index's. */
   maxManifestLinksBytes: 32 * MiB,
-  /** Referrers in one answer: with annotations of a kilobyte they are the 4 MiB that clients read of it. */
-  maxReferrersPerPage: 2_000,
+  /** Descriptors of one page of referrers: clients read 4 MiB of it. A single one may be as long as its manifest. */
+  maxReferrersPageBytes: 1 * MiB,
   /** Tags that one push by digest may set: the spec asks for ten. */
   maxTagsPerPush: 100,
 

@@ -102,8 +102,8 @@ export interface ContentLister {
   sortedTags(repository: string): Promise<readonly string[] | undefined>
   /** In byte order. */
   sortedRepositories(): Promise<readonly string[]>
-  /** The manifests that are about `subject`, by digest; none for what is not there. */
-  listReferrers(repository: string, subject: Digest): Promise<readonly Referrer[]>
+  /** The manifests that are about `subject`, by digest, from the one behind `after` on; each is read when it is asked for; none for what is not there. */
+  listReferrers(repository: string, subject: Digest, after?: string): AsyncIterable<Referrer>
 }
 
 export interface RegistryStore extends ManifestStore, BlobStore, UploadStore, ContentLister {}

@@ -1,5 +1,6 @@
 /** What a registry tells of pushes and deletions, looked into and handed on in the order in which it was told. */
 
+import { isChartRepoError } from '../errors.ts'
 import { forEachConcurrently } from '../lib/limiter.ts'
 import { limits } from '../limits.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -76,8 +77,13 @@ export class News {
           log.info('skipped, not a chart', { repository, tag, reason: examined.record.reason })
         }
       } catch (error) {
+        if (signal.aborted) return
         // The next crawl finds it, and says that there is a problem if there still is one.
-        if (!signal.aborted) log.debug('what was pushed cannot be read yet', { repository, tag, ...errorFields(error) })
+        log[isChartRepoError(error) ? 'debug' : 'error']('what was pushed cannot be read yet', {
+          repository,
+          tag,
+          ...errorFields(error),
+        })
       }
     }
   }

@@ -6,11 +6,12 @@
 import { LRUCache } from 'lru-cache'
 import { ChartRepoError, isChartRepoError } from '../errors.ts'
 import { compareText } from '../lib/compare-text.ts'
+import { tryParseJson } from '../lib/json.ts'
 import { TimeSlices } from '../lib/time-slices.ts'
 import { limits } from '../limits.ts'
 import { type Digest, digestAlgorithm, digestBytes, digestHex, isDigest } from '../oci/digest.ts'
 import { type ManifestLinks, parseLinks } from '../oci/manifest-links.ts'
-import { indexTypes } from '../oci/media-types.ts'
+import { imageTypes, indexTypes } from '../oci/media-types.ts'
 import type { ManifestToStore, Referrer, StoredManifest, WrittenManifest } from '../oci/registry-store.ts'
 import type { ImageLayout } from './image-layout.ts'
 import type { LayoutBlobs } from './layout-blobs.ts'
@@ -72,8 +73,8 @@ export class LayoutManifests {
     return true
   }
 
-  /** The manifests about `subject`, by digest. */
-  async referrers(layout: ImageLayout, index: LayoutIndex, subject: Digest): Promise<readonly Referrer[]> {
+  /** The manifests about `subject`, by digest, from the one behind `after` on. Each is read when it is asked for. */
+  async *referrers(layout: ImageLayout, index: LayoutIndex, subject: Digest, after = ''): AsyncGenerator<Referrer> {
     let all = this.#referrers.get(index)
     if (all === undefined) {
       all = this.#collectReferrers(layout, index)
@@ -82,14 +83,13 @@ export class LayoutManifests {
     }
     const listed = await this.#listedByTag(layout, index, subject)
     const manifests = new Map([...listed, ...((await all).get(subject) ?? [])].map((each) => [each.digest, each]))
-    const referrers: Referrer[] = []
-    for (const manifest of manifests.values()) {
+    const left = [...manifests.values()].filter(({ digest }) => digest > after)
+    for (const manifest of left.sort((a, b) => compareText(a.digest, b.digest))) {
       const links = await this.#tryLinksOf(layout, manifest)
       // Links are remembered whoever has the manifest; what an index names may be another repository's, or deleted.
       if (links?.subject !== subject || this.#blobs.size(layout, manifest.digest) === undefined) continue
-      referrers.push({ ...manifest, artifactType: links.artifactType, annotations: links.annotations })
+      yield { ...manifest, artifactType: links.artifactType, annotations: links.annotations }
     }
-    return referrers.sort((a, b) => compareText(a.digest, b.digest))
   }
 
   /**
@@ -103,17 +103,37 @@ export class LayoutManifests {
     const read = new Set<string>()
     const slices = new TimeSlices()
     const waiting = [...index.descriptors]
+    const listed = new Set(waiting.map(keyOf))
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
       const key = keyOf(next)
       if (read.has(key)) continue
       read.add(key)
       used.add(next.digest)
-      const links = await this.#linksOf(layout, next)
-      for (const digest of links?.blobs ?? []) used.add(digest)
-      for (const child of links?.manifests ?? []) waiting.push(child)
+      if (!isKnown(next) && !listed.has(key)) {
+        // What an index names need be no manifest; whatever it names in turn stays.
+        for (const digest of await this.#digestsIn(layout, next.digest)) used.add(digest)
+      } else {
+        const links = await this.#linksOf(layout, next)
+        for (const digest of links?.blobs ?? []) used.add(digest)
+        for (const child of links?.manifests ?? []) waiting.push(child)
+      }
       if (slices.isOver()) await slices.next()
     }
     return used
+  }
+
+  /** Every digest in a JSON document of any kind; none in what is too large for a manifest, or no JSON. */
+  async #digestsIn(layout: ImageLayout, digest: Digest): Promise<readonly Digest[]> {
+    if ((this.#blobs.size(layout, digest) ?? Number.POSITIVE_INFINITY) > limits.maxManifestBytes) return []
+    const bytes = await this.#blobs.read(layout, digest, limits.maxManifestBytes)
+    const found: Digest[] = []
+    const waiting: unknown[] = [bytes && tryParseJson(bytes)]
+    while (waiting.length > 0) {
+      const next = waiting.pop()
+      if (typeof next === 'string' && isDigest(next)) found.push(next)
+      if (typeof next === 'object' && next !== null) for (const value of Object.values(next)) waiting.push(value)
+    }
+    return found
   }
 
   async #isWhole(layout: ImageLayout, digest: Digest): Promise<boolean> {
@@ -212,6 +232,10 @@ function measureLinks({ blobs, manifests, annotations }: ManifestLinks): number 
 
 function keyOf({ digest, mediaType }: Pick<StoredManifest, 'digest' | 'mediaType'>): string {
   return `${digest} ${mediaType}`
+}
+
+function isKnown({ mediaType }: StoredManifest): boolean {
+  return imageTypes.includes(mediaType) || indexTypes.includes(mediaType)
 }
 
 function isIndex({ mediaType }: StoredManifest): boolean {

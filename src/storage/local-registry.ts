@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { ChartRepoError, isChartRepoError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { errorCode } from '../lib/error-code.ts'
+import { TimeSlices } from '../lib/time-slices.ts'
 import { limits } from '../limits.ts'
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import type {
@@ -17,7 +18,7 @@ import type {
   WrittenManifest,
 } from '../oci/registry-store.ts'
 import { errorFields, type Log } from '../telemetry/log.ts'
-import { DirectoryLock } from './directory-lock.ts'
+import { DirectoryLease } from './directory-lease.ts'
 import type { ImageLayout } from './image-layout.ts'
 import { LayoutBlobs } from './layout-blobs.ts'
 import { findTagChanges, type LayoutIndex, type TagChanges } from './layout-index.ts'
@@ -38,17 +39,13 @@ export interface LocalRegistryOptions {
   readonly log: Log
 }
 
-const LOCK_NAME = '.lock'
-
 export class LocalRegistry implements RegistryStore {
   readonly #options: LocalRegistryOptions
   readonly #tree: LayoutTree
   readonly #blobs: LayoutBlobs
   readonly #manifests: LayoutManifests
   readonly #uploads: UploadFiles
-  /** undefined as long as the directory cannot be written. */
-  #lock: DirectoryLock | undefined
-  #takingOver: Promise<void> | undefined
+  readonly #lease: DirectoryLease
   readonly #stopping = new AbortController()
   #listener: LocalRegistryListener = () => undefined
   #loops: Promise<unknown> | undefined
@@ -64,6 +61,7 @@ export class LocalRegistry implements RegistryStore {
     this.#blobs = new LayoutBlobs({ draftsDir: drafts, touchIntervalMs, clock: options.clock })
     this.#manifests = new LayoutManifests(this.#blobs)
     this.#uploads = new UploadFiles(drafts, options.clock)
+    this.#lease = new DirectoryLease({ root: options.root, uploads: this.#uploads, log: options.log })
   }
 
   /**
@@ -80,7 +78,7 @@ export class LocalRegistry implements RegistryStore {
     }
     const registry = new LocalRegistry(options)
     try {
-      await registry.#takeOver()
+      await registry.#lease.take()
     } catch (error) {
       if (isChartRepoError(error, 'CONFIG_INVALID')) throw error
       log.warn('directory of the registry cannot be written; what is in it is served, and pushes are refused', {
@@ -99,17 +97,15 @@ export class LocalRegistry implements RegistryStore {
   /** Removes what nobody needs any more now and then, until `close`. */
   start(): void {
     const { sweepIntervalMs } = this.#options
-    const every = (intervalMs: number, work: () => Promise<void>) => this.#repeat(intervalMs, work)
-    this.#loops = Promise.all([
-      every(limits.uploadSweepIntervalMs, () => this.#uploads.expire()),
-      ...(sweepIntervalMs > 0 ? [every(sweepIntervalMs, () => this.sweep())] : []),
-    ])
+    const loops = [this.#repeat(limits.uploadSweepIntervalMs, () => this.#uploads.expire())]
+    if (sweepIntervalMs > 0) loops.push(this.#repeat(sweepIntervalMs, () => this.sweep()))
+    this.#loops = Promise.all(loops)
   }
 
   async close(): Promise<void> {
     this.#stopping.abort(new Error('The server is stopping'))
     await this.#loops
-    this.#lock?.release()
+    this.#lease.release()
   }
 
   /** Removes blobs that no manifest is made of. A repository in which that cannot be told is left alone. */
@@ -144,17 +140,19 @@ export class LocalRegistry implements RegistryStore {
   }
 
   async sortedRepositories(): Promise<readonly string[]> {
-    return await withStorageFaults(() => this.#tree.list())
+    return await withReadFaults(() => this.#tree.list())
   }
 
-  async listReferrers(repository: string, subject: Digest): Promise<readonly Referrer[]> {
+  async *listReferrers(repository: string, subject: Digest, after = ''): AsyncGenerator<Referrer> {
     const { layout, index } = await this.#look(repository)
-    return index === undefined ? [] : await withReadFaults(() => this.#manifests.referrers(layout, index, subject))
+    if (index === undefined) return
+    const referrers = this.#manifests.referrers(layout, index, subject, after)
+    const next = () => withReadFaults(() => referrers.next())
+    for (let each = await next(); each.done !== true; each = await next()) yield each.value
   }
 
   async findManifest(repository: string, reference: string): Promise<StoredManifest | undefined> {
-    const { layout, index } = await this.#look(repository)
-    if (index === undefined) throw new ChartRepoError('REPOSITORY_UNKNOWN', 'There is no such repository')
+    const { layout, index } = await this.#lookInto(repository)
     return await withReadFaults(() => this.#manifests.find(layout, index, reference))
   }
 
@@ -167,14 +165,12 @@ export class LocalRegistry implements RegistryStore {
   }
 
   async removeManifest(repository: string, digest: Digest): Promise<boolean> {
-    const { layout, index } = await this.#look(repository)
-    if (index === undefined) throw new ChartRepoError('REPOSITORY_UNKNOWN', 'There is no such repository')
+    const { layout, index } = await this.#lookInto(repository)
     return await this.#write(repository, () => this.#manifests.remove(layout, index, digest))
   }
 
   async removeTag(repository: string, tag: string): Promise<boolean> {
-    const { layout, index } = await this.#look(repository)
-    if (index === undefined) throw new ChartRepoError('REPOSITORY_UNKNOWN', 'There is no such repository')
+    const { layout } = await this.#lookInto(repository)
     return await this.#write(repository, () => layout.change({ removeTag: tag }))
   }
 
@@ -206,7 +202,9 @@ export class LocalRegistry implements RegistryStore {
   async mountBlob(repository: string, digest: Digest, from: string | undefined): Promise<boolean> {
     return await this.#write(repository, async (layout) => {
       const sources = from === undefined ? await this.#tree.list() : this.#tree.isName(from) ? [from] : []
+      const slices = new TimeSlices()
       for (const source of sources) {
+        if (slices.isOver()) await slices.next()
         if (await this.#blobs.mount(this.#tree.layout(source), layout, digest)) return true
       }
       return false
@@ -218,18 +216,12 @@ export class LocalRegistry implements RegistryStore {
     if (index?.manifests.has(digest) === true) {
       throw new ChartRepoError('BLOB_IS_MANIFEST', `${digest} is a manifest of ${repository}`)
     }
-    return await withStorageFaults(async () => {
-      await this.#ensureTaken()
-      return await this.#blobs.remove(layout, digest)
-    })
+    return await this.#whenTaken(() => this.#blobs.remove(layout, digest))
   }
 
   async beginUpload(repository: string, algorithm: DigestAlgorithm): Promise<UploadProgress> {
     this.#tree.layout(repository)
-    return await withStorageFaults(async () => {
-      await this.#ensureTaken()
-      return await this.#uploads.begin(repository, algorithm)
-    })
+    return await this.#whenTaken(() => this.#uploads.begin(repository, algorithm))
   }
 
   uploadProgress(repository: string, id: string): UploadProgress {
@@ -257,42 +249,22 @@ export class LocalRegistry implements RegistryStore {
     return { layout: index === undefined ? layout : this.#tree.keep(repository, layout), index }
   }
 
+  /** @throws REPOSITORY_UNKNOWN, and what `#look` throws */
+  async #lookInto(repository: string): Promise<{ readonly layout: ImageLayout; readonly index: LayoutIndex }> {
+    const { layout, index } = await this.#look(repository)
+    if (index === undefined) throw new ChartRepoError('REPOSITORY_UNKNOWN', 'There is no such repository')
+    return { layout, index }
+  }
+
   async #write<T>(repository: string, work: (layout: ImageLayout) => Promise<T>): Promise<T> {
+    return await this.#whenTaken(() => this.#tree.use(repository, work))
+  }
+
+  async #whenTaken<T>(work: () => Promise<T>): Promise<T> {
     return await withStorageFaults(async () => {
-      await this.#ensureTaken()
-      return await this.#tree.use(repository, work)
+      await this.#lease.ensure()
+      return await work()
     })
-  }
-
-  /** Makes this server the one that writes. @throws CONFIG_INVALID when another one is */
-  async #takeOver(): Promise<void> {
-    await this.#uploads.makeDirectory()
-    const lock = DirectoryLock.tryTake(join(this.#options.root, LOCK_NAME))
-    if (lock === undefined) throw new ChartRepoError('CONFIG_INVALID', 'is in use by another server')
-    try {
-      await this.#uploads.clear()
-    } catch (error) {
-      lock.release()
-      throw error
-    }
-    this.#lock = lock
-  }
-
-  /** What could not be taken over at the start is tried again: the disk may have room by now. @throws STORAGE_DENIED */
-  async #ensureTaken(): Promise<void> {
-    if (this.#lock !== undefined) return
-    const { root, log } = this.#options
-    this.#takingOver ??= this.#takeOver()
-      .then(() => log.info('directory of the registry can be written again', { dir: root }))
-      .finally(() => {
-        this.#takingOver = undefined
-      })
-    try {
-      await this.#takingOver
-    } catch (cause) {
-      if (!isChartRepoError(cause, 'CONFIG_INVALID')) throw cause
-      throw new ChartRepoError('STORAGE_DENIED', `The directory of the registry ${cause.message}`, { cause })
-    }
   }
 
   async #repeat(intervalMs: number, work: () => Promise<void>): Promise<void> {

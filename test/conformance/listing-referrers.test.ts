@@ -225,7 +225,11 @@ describe('spec "Listing Referrers": pages', () => {
   test('more than fit into one answer come in several, each with a Link to the next, and none is lost', async () => {
     const repository = registry.freshName()
     const all = Array.from({ length: 4_500 }, (_, place) =>
-      indexOf([], { subject, artifactType: place % 3 === 0 ? SBOM : SIGNATURE, annotations: { place: `${place}` } }),
+      indexOf([], {
+        subject,
+        artifactType: place % 3 === 0 ? SBOM : SIGNATURE,
+        annotations: { place: `${place}`.padEnd(200) },
+      }),
     )
     await writeLayout(repository, all)
     for (const [query, wanted, filters] of [

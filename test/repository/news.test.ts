@@ -1,5 +1,6 @@
 /** What is told of a registry is looked into, and handed on in the order in which it was told. */
 import { expect, test } from 'bun:test'
+import { ChartRepoError } from '../../src/errors.ts'
 import type { ManifestRecord } from '../../src/helm/chart-record.ts'
 import { type Digest, digestBytes } from '../../src/oci/digest.ts'
 import type { Examiner } from '../../src/repository/examiner.ts'
@@ -25,7 +26,7 @@ function openNews() {
     examine: async (_repository: string, reference: Digest) => {
       examined.push(reference)
       await state.gate
-      if (state.fails.has(reference)) throw new Error('it cannot be read')
+      if (state.fails.has(reference)) throw new ChartRepoError('LAYOUT_DAMAGED', 'it cannot be read')
       const record: ManifestRecord = { kind: 'skipped', reason: 'no chart' }
       records.set(reference, record)
       return { digest: reference, record }

@@ -180,7 +180,7 @@ describe('one repository that is damaged', () => {
       () => stage.registry.findManifest('bad', 'v1'),
       () => stage.push('bad', image, 'v2'),
       () => stage.registry.removeTag('bad', 'v1'),
-      () => stage.registry.listReferrers('bad', image.digest),
+      () => Array.fromAsync(stage.registry.listReferrers('bad', image.digest)),
     ])
       expect(await rejection(work())).toMatchObject({ code: 'LAYOUT_DAMAGED' })
     expect(await stage.registry.sortedTags('good')).toEqual(['v1'])
@@ -243,7 +243,7 @@ describe('names', () => {
         async () => registry.removeBlob(name, layer.digest),
         async () => registry.mountBlob(name, layer.digest, 'demo'),
         async () => registry.beginUpload(name, 'sha256'),
-        async () => registry.listReferrers(name, image.digest),
+        () => Array.fromAsync(registry.listReferrers(name, image.digest)),
       ])
         expect(await rejection(work())).toMatchObject({ code: 'NAME_INVALID' })
       expect(await registry.mountBlob('demo', layer.digest, name)).toBe(false)

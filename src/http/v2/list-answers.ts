@@ -25,23 +25,29 @@ export async function answerReferrers(
 ): Promise<Response> {
   // A plus sign that was not escaped was read as a space, which no media type has.
   const wanted = (query.get('artifactType') ?? '').replaceAll(' ', '+')
-  const last = query.get('last') ?? ''
-  const all = await store.listReferrers(repository, digest)
-  const left = all.filter((each) => (wanted === '' || each.artifactType === wanted) && each.digest > last)
-  const page = left.slice(0, limits.maxReferrersPerPage)
   const headers = new Headers({ 'content-type': mediaTypes.ociIndex })
   if (wanted !== '') headers.set('oci-filters-applied', 'artifactType')
-  const end = page.at(-1)
-  if (end !== undefined && page.length < left.length) {
-    const next = new URLSearchParams({ ...(wanted !== '' && { artifactType: wanted }), last: end.digest })
-    headers.set('link', `</v2/${repository}/referrers/${digest}?${next}>; rel="next"`)
+  const page: string[] = []
+  let bytes = 0
+  let last = query.get('last') ?? ''
+  for await (const referrer of store.listReferrers(repository, digest, last)) {
+    if (wanted !== '' && referrer.artifactType !== wanted) continue
+    const descriptor = renderDescriptor(referrer)
+    if (page.length > 0 && bytes + descriptor.length > limits.maxReferrersPageBytes) {
+      const next = new URLSearchParams({ ...(wanted !== '' && { artifactType: wanted }), last })
+      headers.set('link', `</v2/${repository}/referrers/${digest}?${next}>; rel="next"`)
+      break
+    }
+    page.push(descriptor)
+    bytes += descriptor.length
+    last = referrer.digest
   }
-  const body = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: page.map(toDescriptor) }
-  return new Response(JSON.stringify(body), { headers })
+  const head = `{"schemaVersion":2,"mediaType":"${mediaTypes.ociIndex}","manifests":[`
+  return new Response(`${head}${page.join(',')}]}`, { headers })
 }
 
-function toDescriptor({ mediaType, digest, size, artifactType, annotations }: Referrer) {
-  return { mediaType, digest, size, artifactType, annotations }
+function renderDescriptor({ mediaType, digest, size, artifactType, annotations }: Referrer): string {
+  return JSON.stringify({ mediaType, digest, size, artifactType, annotations })
 }
 
 /** @throws PAGE_INVALID */

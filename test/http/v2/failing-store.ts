@@ -7,12 +7,12 @@ export interface FailingStore {
   readonly calls: string[]
 }
 
-/** `failure` is thrown as each method throws: by rejecting, but for `uploadProgress`, which is synchronous. */
+/** `failure` is thrown as each method throws: by rejecting, or where it is synchronous or gives one after the other. */
 export function failingStore(failure: unknown): FailingStore {
   const calls: string[] = []
   const get = (_target: object, name: string) => () => {
     calls.push(name)
-    if (name === 'uploadProgress') throw failure
+    if (name === 'uploadProgress' || name === 'listReferrers') throw failure
     return Promise.reject(failure)
   }
   return { store: new Proxy({}, { get }) as RegistryStore, calls }
