@@ -125,6 +125,8 @@ export const limits = {
   staleDocumentsMs: 3_600_000,
   /** Bytes of a document that are written, read or compressed at once: with a quarter of it compression takes a third longer. */
   documentPageBytes: 1 * MiB,
+  /** Bytes of a document that are read at once for a client: each slow one holds them twice. */
+  sentPageBytes: 128 * KiB,
   /** Bytes of entries that were put together from the catalog, after which garbage is collected without waiting for the next look. */
   collectAfterBytes: 16 * MiB,
   /** Growth at which garbage is collected: so many bytes, and so large a share of what was left the last time. Looked at so often. */

@@ -9,6 +9,7 @@ import type { ChartRecord } from '../helm/chart-record.ts'
 import { findNewest, indexNotations, renderChart } from '../helm/index-document.ts'
 import type { IndexFormat } from '../helm/index-entry.ts'
 import { TimeSlices } from '../lib/time-slices.ts'
+import { limits } from '../limits.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { ChartFile } from './chart-picks.ts'
 import type { ChartPlaces } from './chart-places.ts'
@@ -37,10 +38,13 @@ export interface AmendedIndexOptions {
 
 const utf8 = new TextEncoder()
 
-/** An index of more pieces is put together in memory: each would hold a page and an open file. */
-const MAX_STREAMED_PIECES = 16
+type Piece = { readonly bytes: Uint8Array<ArrayBuffer> } | Kept
 
-type Piece = { readonly bytes: Uint8Array<ArrayBuffer> } | { start: number; end: number }
+/** Of the base, from its first byte up to the one behind its last. */
+interface Kept {
+  start: number
+  end: number
+}
 
 export class AmendedIndex implements PublishedIndex {
   readonly key: string
@@ -91,16 +95,14 @@ function makeDocument(format: IndexFormat, options: AmendedIndexOptions): IndexD
   )
   const base = options.base.set.get(documentName(format))
   let content: Promise<Blob> | undefined
-  const fill = async (plan: Iterable<Piece> | AsyncIterable<Piece>): Promise<Blob> => {
-    // One piece after the other into one place: all of them beside each other would be the document once more.
+  const fill = async (parts: AsyncIterable<Uint8Array>): Promise<Blob> => {
+    // One part after the other into one place: all of them beside each other would be the document once more.
     const bytes = new Uint8Array(size)
     let end = 0
-    for await (const piece of plan) {
-      for await (const part of readPiece(piece, base)) {
-        if (end + part.byteLength > size) throw new RangeError('The index has more bytes than it was planned with')
-        bytes.set(part, end)
-        end += part.byteLength
-      }
+    for await (const part of parts) {
+      if (end + part.byteLength > size) throw new RangeError('The index has more bytes than it was planned with')
+      bytes.set(part, end)
+      end += part.byteLength
     }
     if (end !== size) throw new RangeError('The index has fewer bytes than it was planned with')
     return new Blob([bytes])
@@ -108,7 +110,7 @@ function makeDocument(format: IndexFormat, options: AmendedIndexOptions): IndexD
   const assemble = async (): Promise<Blob> => {
     try {
       // Somebody has cleaned the cache directory up: the same bytes are made of the entries.
-      return await fill(pieces).catch(() => fill(renderPieces(format, options)))
+      return await fill(readPieces(pieces, base)).catch(() => fill(renderParts(format, options)))
     } catch (cause) {
       content = undefined
       throw new ChartRepoError('SNAPSHOT_MISSING', 'The index is gone and is being made again', { cause })
@@ -118,79 +120,97 @@ function makeDocument(format: IndexFormat, options: AmendedIndexOptions): IndexD
     content ??= assemble()
     return content
   }
-  const stream = async (): Promise<ReadableStream<Uint8Array>> => {
-    const streamed = pieces.length > MAX_STREAMED_PIECES ? undefined : await tryStream(pieces, base, size)
-    return streamed ?? (await open()).stream()
-  }
+  const stream = async (): Promise<ReadableStream<Uint8Array>> =>
+    (await tryStream(pieces, base, size)) ?? (await open()).stream()
   return { etag: `"${options.key}.${format}"`, size, coding: undefined, open, stream }
 }
 
 /**
- * The pieces one after the other; undefined when they cannot all be read. Each is begun at once: its file may be removed
- * soon. It ends with an error when they do not come to `size` bytes: nothing else tells the client that some are missing.
+ * The parts one after the other; undefined when they cannot be read. Begun at once: the file may be removed soon. It ends
+ * with an error when they do not come to `size` bytes: nothing else tells the client that some are missing.
  */
 async function tryStream(
   pieces: readonly Piece[],
   base: KeptDocument | undefined,
   size: number,
 ): Promise<ReadableStream<Uint8Array> | undefined> {
-  const readers = pieces.map((piece) => readPiece(piece, base))
-  const close = async () => {
-    for (const reader of readers) await reader.return(undefined)
-  }
-  const begun = await Promise.all(readers.map((reader) => reader.next())).catch(() => undefined)
-  if (begun === undefined) {
-    await close()
-    return undefined
-  }
-  let at = 0
+  const parts = readPieces(pieces, base)
+  let begun = await parts.next().catch(() => undefined)
+  if (begun === undefined) return undefined
   let left = size
-  const readNext = async (): Promise<Uint8Array | undefined> => {
-    for (; at < begun.length; at++) {
-      const next = begun[at] ?? (await readers[at]?.next())
-      delete begun[at]
-      if (next?.done !== false) continue
-      left -= next.value.byteLength
-      // Its memory is used again for the next one.
-      return new Uint8Array(next.value)
-    }
-    if (left !== 0) throw new RangeError('The index does not have the bytes it was planned with')
-    return undefined
-  }
   return new ReadableStream<Uint8Array>({
     pull: async (controller) => {
-      try {
-        const page = await readNext()
-        if (page === undefined) controller.close()
-        else controller.enqueue(page)
-      } catch (error) {
-        await close()
-        throw error
+      const next = begun ?? (await parts.next())
+      begun = undefined
+      if (next.done === true) {
+        if (left !== 0) throw new RangeError('The index does not have the bytes it was planned with')
+        return controller.close()
       }
+      left -= next.value.byteLength
+      // Its memory is used again for the next one.
+      controller.enqueue(new Uint8Array(next.value))
     },
-    cancel: close,
+    cancel: async () => void (await parts.return(undefined)),
   })
 }
 
-async function* readPiece(piece: Piece, base: KeptDocument | undefined): AsyncGenerator<Uint8Array> {
-  if ('bytes' in piece) yield piece.bytes
-  else if (base?.read !== undefined) yield* base.read(piece.start, piece.end)
-  else yield new Uint8Array((await (await base?.open())?.slice(piece.start, piece.end).arrayBuffer()) ?? [])
+/**
+ * The bytes of the pieces, which come in the order of the base: over one open file and one page of it, because as many
+ * are under way as there are slow readers. Each part holds until the next. @throws RangeError when the base is cut
+ */
+async function* readPieces(pieces: readonly Piece[], base: KeptDocument | undefined): AsyncGenerator<Uint8Array> {
+  const kept = pieces.filter((piece) => 'end' in piece)
+  const pages = readBase(base, kept[0]?.start ?? 0, kept.at(-1)?.end ?? 0)
+  const turn = async (): Promise<Uint8Array> => {
+    const next = await pages.next()
+    if (next.done === true) throw new RangeError('The index has fewer bytes than it was planned with')
+    return next.value
+  }
+  try {
+    let position = kept[0]?.start ?? 0
+    // The file is open before the first byte goes out.
+    let page = kept.length > 0 ? await turn() : new Uint8Array()
+    for (const piece of pieces) {
+      if ('bytes' in piece) {
+        yield piece.bytes
+        continue
+      }
+      for (let at = piece.start; at < piece.end; ) {
+        while (position + page.byteLength <= at) {
+          position += page.byteLength
+          page = await turn()
+        }
+        const part = page.subarray(at - position, piece.end - position)
+        yield part
+        at += part.byteLength
+      }
+    }
+  } finally {
+    await pages.return(undefined)
+  }
+}
+
+async function* readBase(base: KeptDocument | undefined, start: number, end: number): AsyncGenerator<Uint8Array> {
+  if (base?.read !== undefined) return yield* base.read(start, end, limits.sentPageBytes)
+  const content = await base?.open()
+  for (let at = start; content !== undefined && at < end; at += limits.sentPageBytes) {
+    yield await content.slice(at, Math.min(at + limits.sentPageBytes, end)).bytes()
+  }
 }
 
 /** All of it anew. */
-async function* renderPieces(format: IndexFormat, options: AmendedIndexOptions): AsyncGenerator<Piece> {
+async function* renderParts(format: IndexFormat, options: AmendedIndexOptions): AsyncGenerator<Uint8Array> {
   const { charts, readEntries, urlOf } = options
   const { head, chartSeparator, tail } = indexNotations[format]
   const parts = { readEntries: (records: readonly ChartRecord[]) => readEntries(records, format), urlOf }
   const slices = new TimeSlices()
-  yield { bytes: utf8.encode(head(charts.length === 0)) }
+  yield utf8.encode(head(charts.length === 0))
   for (const [position, chart] of charts.entries()) {
-    if (position > 0) yield { bytes: utf8.encode(chartSeparator) }
-    for (const text of renderChart(format, chart, parts)) yield { bytes: utf8.encode(text) }
+    if (position > 0) yield utf8.encode(chartSeparator)
+    for (const text of renderChart(format, chart, parts)) yield utf8.encode(text)
     if (slices.isOver()) await slices.next()
   }
-  yield { bytes: utf8.encode(tail(findNewest(charts.map(({ created }) => created)))) }
+  yield utf8.encode(tail(findNewest(charts.map(({ created }) => created))))
 }
 
 function planPieces(format: IndexFormat, { charts, base, rendered }: AmendedIndexOptions): readonly Piece[] {

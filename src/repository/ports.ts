@@ -37,8 +37,11 @@ export interface KeptDocument {
   readonly sha256: string
   /** Its bytes; undefined when somebody has removed them. */
   open(): Promise<Blob | undefined>
-  /** Some of them, for another document; undefined where all are in memory. The pages end with an error when they are gone. */
-  readonly read: ((start: number, end: number) => Pages) | undefined
+  /**
+   * Some of them, for another document; undefined where all are in memory. The pages end with an error when they are gone,
+   * and are of `pageBytes` where that matters.
+   */
+  readonly read: ((start: number, end: number, pageBytes?: number) => Pages) | undefined
 }
 
 export type DocumentSet = ReadonlyMap<string, KeptDocument>

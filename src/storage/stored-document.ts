@@ -35,9 +35,9 @@ export class StoredDocument {
   }
 
   /** A part of what is on disk, page by page; undefined for what is in memory alone. */
-  get read(): ((start: number, end: number) => Pages) | undefined {
+  get read(): ((start: number, end: number, pageBytes?: number) => Pages) | undefined {
     const { path } = this.#facts
-    return path === undefined ? undefined : (start, end) => readFilePages(path, start, end)
+    return path === undefined ? undefined : (start, end, pageBytes) => readFilePages(path, start, end, pageBytes)
   }
 
   /** Its bytes; undefined when somebody has removed the file. */

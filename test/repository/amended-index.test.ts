@@ -1,6 +1,8 @@
 /** An index that was amended has the bytes and the names of one that was made as a whole. */
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
+import type { KeptDocument } from '../../src/repository/ports.ts'
+import { documentName } from '../../src/repository/published-index.ts'
 import { rejection } from '../upstream/fake-send.ts'
 import { openIndexStage, readDocument } from './index-stage.ts'
 import type { TagRow, TagTable } from './listing-content.ts'
@@ -13,6 +15,22 @@ const before: TagTable = {
   ],
   s: [['1.0.0', 'm', '1.0.0']],
   t: [['1.0.0', 'z', '1.0.0']],
+}
+
+/** How many readings of `document` are under way: each holds a page and an open file. */
+function countReadings(document: KeptDocument): () => number {
+  const { read } = document
+  let underWay = 0
+  const counted = async function* (...range: readonly [number, number, number?]) {
+    underWay += 1
+    try {
+      yield* read?.(...range) ?? []
+    } finally {
+      underWay -= 1
+    }
+  }
+  Object.assign(document, { read: counted })
+  return () => underWay
 }
 
 async function openAmendable(table: TagTable) {
@@ -126,5 +144,24 @@ describe('IndexMaker.amend', () => {
     await documents.damage('index.json', (bytes) => bytes.slice(0, bytes.byteLength / 2))
     const streamed = await document?.stream?.()
     expect(await rejection(new Response(streamed).text())).toBeInstanceOf(RangeError)
+  })
+
+  test('holds one reading of what it goes on from for each client, however many charts are different', async () => {
+    const names = Array.from({ length: 40 }, (_, place) => `c${10 + place}`)
+    const table = (newest: string): TagTable =>
+      Object.fromEntries(names.map((name, place) => [name, [['1', name, place % 2 === 0 ? '1.0.0' : newest]]]))
+    const { maker, plan, documents, base, makeMaker } = await openAmendable(table('1.0.0'))
+    const document = (await documents.find(base.key))?.get(documentName('json'))
+    if (document === undefined) throw new Error('There is no base')
+    const readings = countReadings(document)
+    const charts = await plan(table('2.0.0'))
+    const { stream } = maker.amend(charts)?.document('json') ?? {}
+    const [first, second, third] = [await stream?.(), await stream?.(), await stream?.()]
+    expect(readings()).toBe(3)
+    expect(await new Response(first).text()).toBe(await readDocument(await makeMaker().make(charts), 'json'))
+    await second?.cancel()
+    expect(readings()).toBe(1)
+    await third?.cancel()
+    expect(readings()).toBe(0)
   })
 })
