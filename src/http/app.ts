@@ -59,8 +59,9 @@ export function createApp({ index, indexFormat, files, store, version, log }: Ap
   const app = new Elysia({ handler: { standardHostname: false } })
     .onRequest(({ request }) => {
       startedAt.set(request, performance.now())
-      // With an unusable Host header Bun hands out a relative URL, in which anything could pass for the path.
-      if (request.url.startsWith('/')) return textResponse(400, 'The Host header is not usable.')
+      // With an unusable Host header Bun hands out a relative URL, in which anything could pass for the path, or one
+      // that is none at all.
+      if (!URL.canParse(request.url)) return textResponse(400, 'The Host header is not usable.')
     })
     // Hooks see only what is registered after them: errors and log first, then the routes.
     .onError(({ code, error, request, set }) => {

@@ -1,7 +1,7 @@
 /** How everything that goes wrong under /v2 reads from outside: status, headers and the error document of the specification. */
 import { describe, expect, test } from 'bun:test'
 import { ChartRepoError, type ErrorCode } from '../../../src/errors.ts'
-import { requestRaw } from '../../faults/raw-request.ts'
+import { requestRaw, sendRaw } from '../../faults/raw-request.ts'
 import { PASSWORD } from '../../stand/secrets.ts'
 import { openStage, type StageOptions } from '../stage.ts'
 import { failingStore } from './failing-store.ts'
@@ -256,4 +256,18 @@ test('over a socket a path is taken as it was sent, and what leads out of /v2 is
       expect(headers['content-type']).toStartWith(path.endsWith('x') ? 'text/plain' : 'application/json')
     }
   })
+})
+
+test('over a socket a Host header that is none is answered 400 by all routes, and is no fault of this program', async () => {
+  const { overSocket, log } = openFailing(new ChartRepoError('BLOB_UNKNOWN', 'x'))
+  await overSocket(async (origin) => {
+    const host = origin.slice('http://'.length)
+    const bytes = (path: string, name: string) => `GET ${path} HTTP/1.1\r\nHost: ${name}\r\nConnection: close\r\n\r\n`
+    for (const path of ['/v2/', '/v2/_catalog', '/', '/index.yaml']) {
+      for (const name of ['[', '[::1', 'a b']) {
+        expect([path, name, (await sendRaw(host, bytes(path, name))).status]).toEqual([path, name, 400])
+      }
+    }
+  })
+  expect(log.messages('error')).toEqual([])
 })
