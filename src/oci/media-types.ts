@@ -22,3 +22,8 @@ export const acceptedManifests = [
   mediaTypes.ociIndex,
   mediaTypes.dockerManifestList,
 ].join(', ')
+
+/** Whether it is written as a media type (RFC 6838, 4.2): what a manifest calls others by may be any text. */
+export function isMediaType(text: string): boolean {
+  return /^[a-z0-9][\w!#$&^.+-]{0,126}\/[a-z0-9][\w!#$&^.+-]{0,126}$/i.test(text)
+}

@@ -30,6 +30,7 @@ const image = imageOf({ config: configDescriptor, layers: [layerDescriptor] })
 const artifact = imageOf({ artifactType: 'application/vnd.example.sbom', layers: [EMPTY_DESCRIPTOR] })
 const platform = { architecture: 'arm64', os: 'linux', variant: 'v8' }
 const index = indexOf([{ ...describeManifest(image), platform }, describeManifest(artifact)])
+const OCTETS = 'application/octet-stream'
 const DOCKER_IMAGE = 'application/vnd.docker.distribution.manifest.v2+json'
 const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json'
 
@@ -132,6 +133,27 @@ describe('spec "Pushing Manifests": what may be pushed', () => {
     expect((await registry.head(`/v2/${repository}/manifests/${image.digest}`)).status).toBe(200)
     await registry.pushManifest(repository, child)
     expect((await registry.head(`/v2/${repository}/manifests/${child.digest}`)).status).toBe(200)
+  })
+
+  test.each([
+    ['a b', OCTETS],
+    ['a\r\nX-Evil: 1', OCTETS],
+    ['\u0000', OCTETS],
+    ['é€', OCTETS],
+    ['', OCTETS],
+    [`application/${'x'.repeat(128)}`, OCTETS],
+    ['text/html', 'text/html'],
+    ['application/vnd.example.v1+json', 'application/vnd.example.v1+json'],
+  ])('a child that its index calls %j is sent as %s, and not for a browser to show', async (mediaType, expected) => {
+    const child = imageOf({ annotations: { called: mediaType } })
+    const named = registry.freshName()
+    await registry.pushBlob(named, child.bytes)
+    await registry.pushManifest(named, indexOf([{ ...describeManifest(child), mediaType }]), 'list')
+    for (const method of ['GET', 'HEAD'] as const) {
+      const answer = await registry.send(method, `/v2/${named}/manifests/${child.digest}`)
+      expect([answer.status, answer.headers.get('content-type')]).toEqual([200, expected])
+      expect(answer.headers.get('content-disposition')).toBe('attachment')
+    }
   })
 })
 

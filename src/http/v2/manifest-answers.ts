@@ -3,6 +3,7 @@
 import { ChartRepoError, isChartRepoError } from '../../errors.ts'
 import { limits } from '../../limits.ts'
 import { isDigest } from '../../oci/digest.ts'
+import { isMediaType } from '../../oci/media-types.ts'
 import { isTag } from '../../oci/reference.ts'
 import type { ManifestStore } from '../../oci/registry-store.ts'
 import { respondWithContent } from '../content-response.ts'
@@ -25,9 +26,11 @@ export async function answerManifest(
     etag: `"${digest}"`,
     size,
     headers: {
-      'content-type': mediaType,
+      'content-type': isMediaType(mediaType) ? mediaType : 'application/octet-stream',
       'docker-content-digest': digest,
       'cache-control': isDigest(reference) ? 'max-age=31536000' : 'no-cache',
+      // Whoever pushes an index chooses the types of what it names: no browser is to show them as pages of this server.
+      'content-disposition': 'attachment',
     },
     open: async () => {
       const blob = await store.openManifest(repository, found)
