@@ -8,7 +8,7 @@ export function homeRoute({ version, hasRegistry }: { readonly version: string; 
   return new Elysia({ name: 'home' })
     .get('/', ({ request }) => {
       const { origin, host } = new URL(request.url)
-      const push = hasRegistry ? `  helm push demo-1.0.0.tgz oci://${host}/charts\n` : ''
+      const push = hasRegistry ? `  helm push demo-1.0.0.tgz oci://${host}/charts --plain-http\n` : ''
       return textResponse(
         200,
         `oci-chartrepo ${version}: a Helm chart repository ${hasRegistry ? 'and OCI registry' : 'in front of an OCI registry'}.
