@@ -219,7 +219,7 @@ describe('what is not asked of the store', () => {
 test('GET / says how to push where there is a registry of our own', async () => {
   const text = await (await openFailing(new TypeError('x')).request('/')).text()
   expect(text).toContain('and OCI registry')
-  expect(text).toContain('helm push demo-1.0.0.tgz oci://charts.example/charts\n')
+  expect(text).toContain('helm push demo-1.0.0.tgz oci://charts.example/charts --plain-http\n')
 })
 
 test('over a socket HEAD has the status and the length of the error document, and no body', async () => {
