@@ -4,7 +4,6 @@
  * is made as a whole has the same bytes, and the compressed forms too.
  */
 
-import { ChartRepoError } from '../errors.ts'
 import type { ChartRecord } from '../helm/chart-record.ts'
 import { findNewest, indexNotations, renderChart } from '../helm/index-document.ts'
 import type { IndexFormat } from '../helm/index-entry.ts'
@@ -34,6 +33,8 @@ export interface AmendedIndexOptions {
   readonly rendered: RenderedCharts
   readonly readEntries: (records: readonly ChartRecord[], format: IndexFormat) => ReadonlyMap<Digest, string>
   readonly urlOf: (file: ChartFile) => string
+  /** What a reader is told when entries are gone too. */
+  readonly toReadersFault: (error: unknown) => unknown
 }
 
 const utf8 = new TextEncoder()
@@ -111,9 +112,9 @@ function makeDocument(format: IndexFormat, options: AmendedIndexOptions): IndexD
     try {
       // Somebody has cleaned the cache directory up: the same bytes are made of the entries.
       return await fill(readPieces(pieces, base)).catch(() => fill(renderParts(format, options)))
-    } catch (cause) {
+    } catch (error) {
       content = undefined
-      throw new ChartRepoError('SNAPSHOT_MISSING', 'The index is gone and is being made again', { cause })
+      throw options.toReadersFault(error)
     }
   }
   const open = () => {

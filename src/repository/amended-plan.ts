@@ -1,11 +1,9 @@
 /** The plan of a snapshot after a few repositories changed: worked out for the charts in them, and for no others. */
 
 import { compareText } from '../lib/compare-text.ts'
-import type { CatalogListing, Tags } from './catalog.ts'
+import { type CatalogListing, tagsIn } from './catalog.ts'
 import type { ChartFile, ChartPicks, PlannedChart } from './chart-picks.ts'
 import { type FileLookup, mergeVersions, type SnapshotPlan } from './snapshot.ts'
-
-const NONE: Tags = new Map()
 
 /** Files by name, where a few are different from those of another look-up. */
 class AmendedFiles implements FileLookup {
@@ -38,7 +36,6 @@ export function amendPlan(
   }: { readonly before: CatalogListing; readonly after: CatalogListing; readonly picks: ChartPicks },
 ): SnapshotPlan | undefined {
   if (plan.isTangled) return undefined
-  const tagsIn = (listing: CatalogListing, repository: string) => listing.repositories.get(repository)?.tags ?? NONE
   const holders = new Map(plan.holders)
   const names = new Set<string>()
   for (const repository of changed) {

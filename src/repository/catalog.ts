@@ -21,6 +21,13 @@ export interface CatalogListing {
   readonly repositories: ReadonlyMap<string, RepositoryListing>
 }
 
+const NO_TAGS: Tags = new Map()
+
+/** None where the listing does not have the repository. */
+export function tagsIn(listing: CatalogListing | undefined, repository: string): Tags {
+  return listing?.repositories.get(repository)?.tags ?? NO_TAGS
+}
+
 export type Records = ReadonlyMap<Digest, ManifestRecord>
 
 /** Where problems with the list of repositories itself are; no repository can be called so. */

@@ -130,6 +130,7 @@ export class IndexMaker {
         rendered: this.#rendered,
         readEntries: (records, format) => this.#readEntries(records, format, charts),
         urlOf: (file) => this.#urlOf(file),
+        toReadersFault: (error) => this.#toReadersFault(error),
       })
     } catch (error) {
       if (error instanceof LostEntries) return undefined
@@ -181,10 +182,15 @@ export class IndexMaker {
     try {
       return await (await makeAgain()).get(name)?.open()
     } catch (error) {
-      if (!(error instanceof LostEntries)) throw error
-      this.#options.onLost(error)
-      throw new ChartRepoError('SNAPSHOT_MISSING', 'The index is gone and is being made again', { cause: error })
+      throw this.#toReadersFault(error)
     }
+  }
+
+  /** What a reader is told when the index he asks for cannot be made; whoever can mend it is told too. */
+  #toReadersFault(error: unknown): unknown {
+    if (!(error instanceof LostEntries)) return error
+    this.#options.onLost(error)
+    return new ChartRepoError('SNAPSHOT_MISSING', 'The index is gone and is being made again', { cause: error })
   }
 
   #write(key: string, charts: readonly KeyedChart[], signal?: AbortSignal): Promise<DocumentSet> {

@@ -3,10 +3,8 @@
 import type { ManifestRecord } from '../helm/chart-record.ts'
 import { TimeSlices } from '../lib/time-slices.ts'
 import type { Digest } from '../oci/digest.ts'
-import type { CatalogListing, Records, RepositoryListing, Tags } from './catalog.ts'
+import { type CatalogListing, type Records, type RepositoryListing, type Tags, tagsIn } from './catalog.ts'
 import type { ListingChanges, TagChanges } from './ports.ts'
-
-const NONE: Tags = new Map()
 
 /** Costs nothing for repositories whose tags are the same object. */
 export function findChanges(before: CatalogListing | undefined, after: CatalogListing): ListingChanges {
@@ -19,10 +17,10 @@ export function findChanges(before: CatalogListing | undefined, after: CatalogLi
     if (changed.size > 0) changes.set(repository, changed)
   }
   for (const [repository, { tags }] of after.repositories) {
-    compare(repository, before?.repositories.get(repository)?.tags ?? NONE, tags)
+    compare(repository, tagsIn(before, repository), tags)
   }
   for (const [repository, { tags }] of before?.repositories ?? []) {
-    if (!after.repositories.has(repository)) compare(repository, tags, NONE)
+    if (!after.repositories.has(repository)) compare(repository, tags, tagsIn(after, repository))
   }
   return changes
 }
@@ -95,7 +93,7 @@ export async function findUnused(state: {
 
 function* digestsThatLeft(before: CatalogListing, after: CatalogListing): Generator<Digest> {
   for (const [repository, { tags }] of before.repositories) {
-    const now = after.repositories.get(repository)?.tags ?? NONE
+    const now = tagsIn(after, repository)
     if (now === tags) continue
     for (const [tag, digest] of tags) if (digest !== null && now.get(tag) !== digest) yield digest
   }

@@ -93,11 +93,6 @@ export class Publisher {
     return this.#snapshot === undefined ? this.#part.snapshot : undefined
   }
 
-  /** The newest listing, published or not: what the next crawl starts from. */
-  get listing(): CatalogListing | undefined {
-    return this.#listing
-  }
-
   get rounds(): number {
     return this.#rounds
   }

@@ -5,7 +5,7 @@
 import { sortVersions } from '../helm/version-order.ts'
 import { compareText } from '../lib/compare-text.ts'
 import { TimeSlices } from '../lib/time-slices.ts'
-import type { CatalogListing } from './catalog.ts'
+import { type CatalogListing, tagsIn } from './catalog.ts'
 import type { ChartFile, ChartPicks, PlannedChart } from './chart-picks.ts'
 import type { PublishedIndex } from './published-index.ts'
 
@@ -54,8 +54,7 @@ export async function planSnapshot(listing: CatalogListing, picks: ChartPicks): 
   const holders = new Map<string, string[]>()
   let isTangled = false
   for (const repository of [...listing.repositories.keys()].sort(compareText)) {
-    const tags = listing.repositories.get(repository)?.tags ?? new Map()
-    for (const [name, versions] of picks.of(repository, tags)) {
+    for (const [name, versions] of picks.of(repository, tagsIn(listing, repository))) {
       for (const file of versions) {
         const holder = files.get(file.fileName)
         if (holder === undefined) files.set(file.fileName, file)
@@ -74,7 +73,7 @@ export async function planSnapshot(listing: CatalogListing, picks: ChartPicks): 
   const charts: PlannedChart[] = []
   for (const name of [...holders.keys()].sort(compareText)) {
     const lists = (holders.get(name) ?? []).map(
-      (repository) => picks.of(repository, listing.repositories.get(repository)?.tags ?? new Map()).get(name) ?? [],
+      (repository) => picks.of(repository, tagsIn(listing, repository)).get(name) ?? [],
     )
     const versions = merge(lists, hidden)
     if (versions.length > 0) charts.push({ name, versions })

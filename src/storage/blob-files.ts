@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path'
 import { errorCode } from '../lib/error-code.ts'
 import { limits } from '../limits.ts'
 import { type Digest, digestAlgorithm, digestHex, isDigest } from '../oci/digest.ts'
-import { syncDirectory } from './sync-directory.ts'
+import { syncPath } from './sync-path.ts'
 import { digestOf, VerifyingReader } from './verifying-reader.ts'
 
 export interface BlobSize {
@@ -71,7 +71,7 @@ export class BlobFiles {
         await file.close()
       }
       await rename(part, path)
-      await syncDirectory(dirname(path))
+      await syncPath(dirname(path))
     } catch (error) {
       await source.cancel()
       await removeFile(part)

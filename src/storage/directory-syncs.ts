@@ -1,6 +1,6 @@
 /** Makes renames durable, many at a time: whoever asks while a directory is being synced shares the next round. */
 
-import { syncDirectory } from './sync-directory.ts'
+import { syncPath } from './sync-path.ts'
 
 interface Rounds {
   readonly running: Promise<void>
@@ -21,7 +21,7 @@ export class DirectorySyncs {
   }
 
   #start(path: string): Promise<void> {
-    const running = syncDirectory(path).finally(() => {
+    const running = syncPath(path).finally(() => {
       if (this.#rounds.get(path)?.next === undefined) this.#rounds.delete(path)
     })
     this.#rounds.set(path, { running, next: undefined })

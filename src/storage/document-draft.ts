@@ -10,7 +10,7 @@ import type { Pages } from '../lib/compression.ts'
 import { errorCode } from '../lib/error-code.ts'
 import { limits } from '../limits.ts'
 import { readBlobPages, readFilePages } from './file-pages.ts'
-import { syncDirectory } from './sync-directory.ts'
+import { syncPath } from './sync-path.ts'
 
 export interface DraftedDocument {
   /** Bytes. */
@@ -89,7 +89,7 @@ export class DocumentDraft {
     }
     const list = [...this.documents].map(([name, { size, sha256 }]) => [name, { size, sha256 }])
     await writeDurably(join(part, LIST_NAME), JSON.stringify(Object.fromEntries(list)))
-    await syncDirectory(part)
+    await syncPath(part)
     try {
       await rename(part, this.#path)
     } catch (error) {
@@ -100,7 +100,7 @@ export class DocumentDraft {
         await rename(part, this.#path)
       }
     }
-    await syncDirectory(dirname(this.#path))
+    await syncPath(dirname(this.#path))
     return true
   }
 

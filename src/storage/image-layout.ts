@@ -11,7 +11,7 @@
 
 import { mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { ChartRepoError } from '../errors.ts'
+import { isChartRepoError } from '../errors.ts'
 import { errorCode } from '../lib/error-code.ts'
 import { type Digest, type DigestAlgorithm, digestAlgorithm, digestHex, isDigest } from '../oci/digest.ts'
 import type { DirectorySyncs } from './directory-syncs.ts'
@@ -104,32 +104,30 @@ export class ImageLayout {
   }
 
   /** The index.json that is there, be it part of a layout or not. @throws LAYOUT_DAMAGED */
-  async #readIndex(): Promise<LayoutIndex | undefined> {
-    const path = join(this.#options.dir, INDEX_NAME)
-    try {
-      for (let looks = 1; ; looks++) {
-        const stamp = stampOf(path)
-        if (stamp === undefined) return undefined
-        const settled = isSettled(stamp)
-        const seen = this.#seen !== undefined && isSameStamp(this.#seen.stamp, stamp) ? this.#seen : undefined
-        if (seen !== undefined && (seen.isSettled || !settled)) return seen.index
+  #readIndex(): Promise<LayoutIndex | undefined> {
+    return withReadFaults(() => this.#lookAtIndex(join(this.#options.dir, INDEX_NAME)), INDEX_NAME)
+  }
+
+  async #lookAtIndex(path: string): Promise<LayoutIndex | undefined> {
+    for (let looks = 1; ; looks++) {
+      const stamp = stampOf(path)
+      if (stamp === undefined) return undefined
+      const settled = isSettled(stamp)
+      const seen = this.#seen !== undefined && isSameStamp(this.#seen.stamp, stamp) ? this.#seen : undefined
+      if (seen !== undefined && (seen.isSettled || !settled)) return seen.index
+      try {
         const bytes = await readFile(path)
-        try {
-          const isSeen = seen !== undefined && bytes.equals(Buffer.from(seen.index.render()))
-          const index = isSeen ? seen.index : LayoutIndex.parse(bytes)
-          if (settled) this.#seen = { stamp, index, isSettled: true }
-          return index
-        } catch (error) {
-          // Other tools write the file in place: this may be the half of it that was there.
-          if (looks === MAX_LOOKS || !isBeingWritten(path, stamp)) throw error
-          await Bun.sleep(LOOK_INTERVAL_MS)
-        }
+        const isSeen = seen !== undefined && bytes.equals(Buffer.from(seen.index.render()))
+        const index = isSeen ? seen.index : LayoutIndex.parse(bytes)
+        if (settled) this.#seen = { stamp, index, isSettled: true }
+        return index
+      } catch (error) {
+        if (errorCode(error) === 'ENOENT') return undefined
+        // Other tools write the file in place: this may be the half of it that was there.
+        const isHalf = isChartRepoError(error, 'LAYOUT_DAMAGED') && looks < MAX_LOOKS && isBeingWritten(path, stamp)
+        if (!isHalf) throw error
+        await Bun.sleep(LOOK_INTERVAL_MS)
       }
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') return undefined
-      const code = diskFaultCode(error)
-      if (code === undefined) throw error
-      throw new ChartRepoError('LAYOUT_DAMAGED', `index.json cannot be read (${code})`, { cause: error })
     }
   }
 
@@ -200,11 +198,12 @@ export class ImageLayout {
     await syncs.sync(dir)
   }
 
+  /** Durable with all that it is in: others may have made those a moment ago and not be done. */
   async #makeDirectory(path: string): Promise<void> {
-    const made = await mkdir(path, { recursive: true })
-    if (made === undefined) return
-    for (let parent = path; parent.length >= made.length; parent = dirname(parent)) {
-      await this.#options.syncs.sync(dirname(parent))
+    const { draftsDir, syncs } = this.#options
+    await mkdir(path, { recursive: true })
+    for (let parent = dirname(path); parent.length >= dirname(draftsDir).length; parent = dirname(parent)) {
+      await syncs.sync(parent)
     }
   }
 

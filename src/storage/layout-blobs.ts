@@ -4,7 +4,7 @@
  */
 
 import { unlinkSync, utimesSync } from 'node:fs'
-import { copyFile, link, open, unlink } from 'node:fs/promises'
+import { copyFile, link, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import { ChartRepoError } from '../errors.ts'
@@ -12,9 +12,10 @@ import type { Clock } from '../lib/clock.ts'
 import { errorCode } from '../lib/error-code.ts'
 import { limits } from '../limits.ts'
 import { type Digest, digestAlgorithm, digestBytes } from '../oci/digest.ts'
-import { diskFaultCode } from './disk-fault.ts'
 import { type FileStamp, isSameStamp, stampOf } from './file-stamp.ts'
 import type { ImageLayout } from './image-layout.ts'
+import { withReadFaults } from './storage-fault.ts'
+import { syncPath } from './sync-path.ts'
 import { digestOf } from './verifying-reader.ts'
 
 export interface LayoutBlobsOptions {
@@ -179,24 +180,19 @@ async function linkOrCopy(source: string, target: string): Promise<void> {
     // No hard links on this file system, or as many as the file can have.
     if (errorCode(error) === 'ENOENT') throw error
     await copyFile(source, target)
-    const file = await open(target, 'r')
-    try {
-      await file.sync()
-    } finally {
-      await file.close()
-    }
+    await syncPath(target)
   }
 }
 
-async function readAll(path: string, digest: Digest): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  try {
-    return await Bun.file(path).bytes()
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined
-    const code = diskFaultCode(error)
-    if (code === undefined) throw error
-    throw new ChartRepoError('LAYOUT_DAMAGED', `The file of blob ${digest} cannot be read (${code})`, { cause: error })
-  }
+function readAll(path: string, digest: Digest): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const read = () =>
+    Bun.file(path)
+      .bytes()
+      .catch((error: unknown) => {
+        if (errorCode(error) === 'ENOENT') return undefined
+        throw error
+      })
+  return withReadFaults(read, `The file of blob ${digest}`)
 }
 
 function damaged(digest: Digest): ChartRepoError {

@@ -33,7 +33,7 @@ interface SeenDirectory {
 }
 
 export class LayoutTree {
-  readonly root: string
+  readonly #root: string
   readonly #listener: LayoutListener
   readonly #syncs = new DirectorySyncs()
   readonly #layouts = new Map<string, ImageLayout>()
@@ -42,7 +42,7 @@ export class LayoutTree {
   readonly #seen = new Map<string, SeenDirectory>()
 
   constructor(root: string, listener: LayoutListener) {
-    this.root = root
+    this.#root = root
     this.#listener = listener
   }
 
@@ -60,8 +60,8 @@ export class LayoutTree {
       throw new ChartRepoError('NAME_INVALID', message)
     }
     return new ImageLayout({
-      dir: join(this.root, repository),
-      draftsDir: join(this.root, DRAFTS_NAME),
+      dir: join(this.#root, repository),
+      draftsDir: join(this.#root, DRAFTS_NAME),
       syncs: this.#syncs,
       onChange: (before, after) => this.#listener(repository, before, after),
     })
@@ -114,7 +114,7 @@ export class LayoutTree {
 
   /** undefined for what is no directory; as it was seen last when it cannot be read while others can. */
   async #look(name: string): Promise<SeenDirectory | undefined> {
-    const path = join(this.root, name)
+    const path = join(this.#root, name)
     try {
       const stamp = stampOf(path)
       if (stamp === undefined) return undefined

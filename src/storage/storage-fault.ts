@@ -23,13 +23,13 @@ export async function withStorageFaults<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What `work` reads of a layout. @throws LAYOUT_DAMAGED when the disk does not let it, or what else `work` fails with */
-export async function withReadFaults<T>(work: () => Promise<T>): Promise<T> {
+/** What `work` reads of a layout, of `what`. @throws LAYOUT_DAMAGED when the disk does not let it, or what else `work` fails with */
+export async function withReadFaults<T>(work: () => Promise<T>, what = 'The image layout'): Promise<T> {
   try {
     return await work()
   } catch (error) {
     const code = diskFaultCode(error)
     if (code === undefined || error instanceof ChartRepoError) throw error
-    throw new ChartRepoError('LAYOUT_DAMAGED', `The image layout cannot be read (${code})`, { cause: error })
+    throw new ChartRepoError('LAYOUT_DAMAGED', `${what} cannot be read (${code})`, { cause: error })
   }
 }

@@ -1,9 +1,10 @@
 /** Distribution spec 1.1, "Error Codes" and "Endpoints": every refusal has a code of the spec, a sentence, and no secret. */
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { requestRaw, sendRaw } from '../faults/raw-request.ts'
+import type { SpecCode } from '../stand/spec-codes.ts'
 import { waitFor } from '../stand/wait-for.ts'
 import { bytesOf, digestOf, imageOf, someBytes } from './manifest-content.ts'
-import { expectError, expectStatus, openRegistryClient, type SpecCode } from './registry-client.ts'
+import { expectError, expectStatus, openRegistryClient } from './registry-client.ts'
 
 const registry = openRegistryClient()
 const repository = registry.freshName()

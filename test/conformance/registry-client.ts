@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect } from 'bun:test'
 import { join } from 'node:path'
 import { openServer, type Server } from '../stand/server.ts'
+import { SPEC_CODES, type SpecCode } from '../stand/spec-codes.ts'
 import { openTempDir } from '../stand/temp-dir.ts'
 import { digestOf, type Manifest } from './manifest-content.ts'
 
@@ -15,25 +16,6 @@ export interface Sent {
 }
 
 const BLOB_TYPE = { 'content-type': 'application/octet-stream' }
-
-/** Every code that the distribution spec 1.1 has ("Error Codes"). */
-const SPEC_CODES = [
-  'BLOB_UNKNOWN',
-  'BLOB_UPLOAD_INVALID',
-  'BLOB_UPLOAD_UNKNOWN',
-  'DIGEST_INVALID',
-  'MANIFEST_BLOB_UNKNOWN',
-  'MANIFEST_INVALID',
-  'MANIFEST_UNKNOWN',
-  'NAME_INVALID',
-  'NAME_UNKNOWN',
-  'SIZE_INVALID',
-  'UNAUTHORIZED',
-  'DENIED',
-  'UNSUPPORTED',
-  'TOOMANYREQUESTS',
-] as const
-export type SpecCode = (typeof SPEC_CODES)[number]
 
 export class RegistryClient {
   #server: Server | undefined

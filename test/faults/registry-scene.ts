@@ -2,27 +2,11 @@
 import { expect } from 'bun:test'
 import { chartArtifact, digestOf, type PushTarget, pushArtifact } from '../stand/charts.ts'
 import { openServer, type Server, type ServerOptions } from '../stand/server.ts'
+import { SPEC_CODES } from '../stand/spec-codes.ts'
 import { waitFor } from '../stand/wait-for.ts'
 
-/** All codes there are (distribution spec 1.1, "Error codes"). */
-const OCI_CODES = [
-  'BLOB_UNKNOWN',
-  'BLOB_UPLOAD_INVALID',
-  'BLOB_UPLOAD_UNKNOWN',
-  'DIGEST_INVALID',
-  'MANIFEST_BLOB_UNKNOWN',
-  'MANIFEST_INVALID',
-  'MANIFEST_UNKNOWN',
-  'NAME_INVALID',
-  'NAME_UNKNOWN',
-  'SIZE_INVALID',
-  'UNAUTHORIZED',
-  'DENIED',
-  'UNSUPPORTED',
-  'TOOMANYREQUESTS',
-  // CNCF distribution's word for what the spec has none for.
-  'UNKNOWN',
-] as const
+/** And CNCF distribution's word for what the spec has none for. */
+const OCI_CODES = [...SPEC_CODES, 'UNKNOWN'] as const
 export type OciCode = (typeof OCI_CODES)[number]
 
 export const localArgs = (root: string) => ['--storage=local', `--storage-local-rootdir=${root}`]

@@ -31,7 +31,7 @@ describe('the first listing', () => {
         [],
       ])
       // The next crawl goes on from it all the same.
-      expect([...(publisher.listing?.repositories.keys() ?? [])]).toEqual(['a'])
+      expect([...(publisher.beginCrawl()?.repositories.keys() ?? [])]).toEqual(['a'])
     }
     await accept({ a: demo('1.0.0') }, [late('b')])
     expect([publisher.snapshot?.index.versions, store.listings.length]).toEqual([1, 1])
@@ -288,7 +288,7 @@ describe('an index whose entries are lost', () => {
       content.records.has(manifestOf('demo', '1.0.0')),
       content.records.has(manifestOf('demo', '1.1.0')),
     ]).toEqual([false, true])
-    const known = [...(publisher.listing?.repositories ?? [])].map(([name, { tags }]) => [name, [...tags.keys()]])
+    const known = [...(publisher.beginCrawl()?.repositories ?? [])].map(([name, { tags }]) => [name, [...tags.keys()]])
     expect(known).toEqual([
       ['a', ['1.1.0', '2.0.0']],
       ['b', []],
@@ -298,7 +298,7 @@ describe('an index whose entries are lost', () => {
     expect(publisher.snapshot && (await readVersions(publisher.snapshot.index))).toEqual({
       demo: ['3.0.0', '2.0.0', '1.1.0', '1.0.0'].map((version) => `${version} charts/demo-${version}.tgz`),
     })
-    expect(publisher.listing?.repositories.get('b')?.tags.size).toBe(1)
+    expect(publisher.beginCrawl()?.repositories.get('b')?.tags.size).toBe(1)
   })
 
   test('is not made of those that were deleted in the meantime', async () => {
@@ -307,8 +307,8 @@ describe('an index whose entries are lost', () => {
     documents.remove()
     store.lose(manifestOf('demo', '1.0.0'))
     const next = make()
-    await next.restore(publisher.listing ?? list({}), stopping.signal)
-    expect([next.snapshot, [...(next.listing?.repositories.get('a')?.tags.keys() ?? [])]]).toEqual([
+    await next.restore(publisher.beginCrawl() ?? list({}), stopping.signal)
+    expect([next.snapshot, [...(next.beginCrawl()?.repositories.get('a')?.tags.keys() ?? [])]]).toEqual([
       undefined,
       ['2.0.0'],
     ])
@@ -335,7 +335,7 @@ describe('an index whose entries are lost', () => {
     expect(log.messages('warn')).toEqual(['index cannot be made before some charts are read again'])
     await publisher.accept(underWay, [], stopping.signal)
     expect([publisher.isBehind, publisher.snapshot?.index.versions, documents.written.length]).toEqual([true, 3, 1])
-    const known = [...(publisher.listing?.repositories ?? [])].map(([name, { tags }]) => [name, [...tags.keys()]])
+    const known = [...(publisher.beginCrawl()?.repositories ?? [])].map(([name, { tags }]) => [name, [...tags.keys()]])
     expect(known).toEqual([
       ['a', ['2.0.0', '4.0.0']],
       ['b', []],
