@@ -106,6 +106,8 @@ describe.concurrent('pages', () => {
     const script = registry.script({ path: /_catalog.*last/ }, always(replyOciError(403, 'DENIED')))
     addNamed(registry, 'a')
     await waitForIndex(server, ['a-1.0.0.tgz', 'b-1.0.0.tgz', 'c-1.0.0.tgz', 'd-1.0.0.tgz'])
+    // The index is there a moment before the refresh that made it is over and told.
+    await waitForProblem(server, '*')
     expect((await server.readyz()).refresh.ok).toBe(false)
     script.clear()
     await waitForHealth(server)
