@@ -48,8 +48,8 @@ export async function measureChartThroughput(bench: Bench): Promise<readonly Row
     const ours: number[] = []
     const theirs: number[] = []
     for (let run = 0; run < bench.runs; run++) {
-      theirs.push(await runWrk({ url: `${nginx.url}/${file}` }))
-      ours.push(await runWrk({ url }))
+      theirs.push((await runWrk({ url: `${nginx.url}/${file}` })).rate)
+      ours.push((await runWrk({ url })).rate)
     }
     rows.push(
       compare({

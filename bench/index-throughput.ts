@@ -34,7 +34,7 @@ async function measure(bench: Bench, product: Product, form: IndexForm): Promise
   const ours: number[] = []
   const theirs: number[] = []
   const perSecond = async (url: string): Promise<number> =>
-    ((await runWrk({ url, headers: form.headers })) * bytes.byteLength) / MB
+    ((await runWrk({ url, headers: form.headers })).rate * bytes.byteLength) / MB
   for (let run = 0; run < bench.runs; run++) {
     theirs.push(await perSecond(`${nginx.url}/${name}`))
     ours.push(await perSecond(`${product.url}/index.yaml`))

@@ -13,22 +13,35 @@ export interface WrkOptions {
   readonly seconds?: number
 }
 
-/** Answers per second. @throws when any of them was an error. */
-export async function runWrk(options: WrkOptions): Promise<number> {
+export interface WrkAnswers {
+  /** In a second. */
+  readonly rate: number
+  /** From a request to the last byte of its answer, in milliseconds. */
+  readonly medianMs: number
+}
+
+/** @throws when any of the answers was an error. */
+export async function runWrk(options: WrkOptions): Promise<WrkAnswers> {
   const { url, paths = [], headers = {}, connections = 16, seconds = 2 } = options
   await using temp = await openTempDir()
   const script = join(temp.path, 'paths.lua')
-  await Bun.write(script, renderScript(paths))
+  await Bun.write(script, paths.length > 0 ? renderPaths(paths) + REPORT : REPORT)
   const flags = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
-  if (paths.length > 0) flags.push('-s', script)
-  const wrk = [need('wrk'), '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '30s', ...flags, url]
+  const wrk = [need('wrk'), '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '30s', '-s', script, ...flags, url]
   const { stdout } = await runOrThrow(wrk)
   if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`wrk met errors at ${url}: ${stdout}`)
-  return Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1])
+  const [, rate, median] = /^rate (\S+) median (\S+)$/m.exec(stdout) ?? []
+  return { rate: Number(rate), medianMs: Number(median) / 1000 }
 }
 
+/** wrk counts in microseconds. */
+const REPORT = `function done(summary, latency)
+  print(string.format('rate %f median %d', summary.requests / summary.duration * 1e6, latency:percentile(50)))
+end
+`
+
 /** The requests are made before the first of them is sent. */
-function renderScript(paths: readonly string[]): string {
+function renderPaths(paths: readonly string[]): string {
   return `local paths = { ${paths.map((path) => JSON.stringify(path)).join(', ')} }
 local requests, last = {}, 0
 function init()

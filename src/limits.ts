@@ -127,6 +127,14 @@ export const limits = {
   documentPageBytes: 1 * MiB,
   /** Bytes of a document that are read at once for a client: each slow one holds them twice. */
   sentPageBytes: 128 * KiB,
+  /** Files from this size on are sent in pieces: what is smaller holds up everybody else for a few milliseconds. */
+  minPiecedFileBytes: 16 * MiB,
+  /** A piece of such a file; larger ones for clients that are quick. Each client holds three: two ahead, one on its way. */
+  minSentPieceBytes: 64 * KiB,
+  maxSentPieceBytes: 512 * KiB,
+  sentPiecesAhead: 2,
+  /** Who takes a piece within this time is quick: with the largest pieces, 25 MiB a second. */
+  promptReaderMs: 20,
   /** Bytes of entries that were put together from the catalog, after which garbage is collected without waiting for the next look. */
   collectAfterBytes: 16 * MiB,
   /** Growth at which garbage is collected: so many bytes, and so large a share of what was left the last time. Looked at so often. */

@@ -1,6 +1,8 @@
 /** The answer that carries content which is at hand: GET and HEAD, 304, single ranges. */
 
 import { parseByteRange } from '../lib/byte-range.ts'
+import { openFileStream } from '../lib/file-stream.ts'
+import { limits } from '../limits.ts'
 import { allowsRange, matchesNone } from './conditional.ts'
 
 export interface Content {
@@ -35,10 +37,17 @@ export async function respondWithContent(request: Request, content: Content): Pr
   }
   if (range === undefined && content.stream !== undefined) return new Response(await content.stream(), { headers })
   const blob = await content.open()
-  if (range === undefined) return new Response(blob, { headers })
+  if (range === undefined) return new Response(await bodyOf(blob, 0, blob.size), { headers })
   const { start, end } = range
-  return new Response(blob.slice(start, end), {
+  return new Response(await bodyOf(blob, start, end), {
     status: 206,
     headers: { ...headers, 'content-range': `bytes ${start}-${end - 1}/${size}` },
   })
+}
+
+/** Large parts of files go out in pieces, and without a Content-Length, which the runtime gives no stream. */
+async function bodyOf(blob: Blob, start: number, end: number): Promise<Blob | ReadableStream> {
+  const path = 'name' in blob && typeof blob.name === 'string' ? blob.name : undefined
+  if (path !== undefined && end - start >= limits.minPiecedFileBytes) return await openFileStream({ path, start, end })
+  return start === 0 && end === blob.size ? blob : blob.slice(start, end)
 }

@@ -1,14 +1,16 @@
 /** Distribution spec 1.1, "Pulling blobs": the Range header (RFC 9110, section 14). */
 import { beforeAll, describe, expect, test } from 'bun:test'
+import { limits } from '../../src/limits.ts'
 import { digestOf, someBytes } from './manifest-content.ts'
 import { openRegistryClient } from './registry-client.ts'
 
 const registry = openRegistryClient()
 
-// What is small is answered from memory, what is large from its file.
+// What is small is answered from memory, what is large from its file, and what is very large piece by piece.
 describe.each([
   ['of 2,048 bytes', someBytes(2048)],
   ['of 2 MiB', someBytes(2 * 1024 * 1024)],
+  ['of 20 MiB', someBytes(20 * 1024 * 1024)],
 ])('spec "Pulling blobs": a blob %s', (_, bytes) => {
   const repository = registry.freshName()
   const size = bytes.length
@@ -39,7 +41,9 @@ describe.each([
     const got = await answer.bytes()
     expect(answer.status).toBe(206)
     expect(answer.headers.get('content-range')).toBe(`bytes ${start}-${end - 1}/${size}`)
-    expect(answer.headers.get('content-length')).toBe(String(end - start))
+    // The runtime gives no stream a length.
+    const length = end - start < limits.minPiecedFileBytes ? String(end - start) : null
+    expect(answer.headers.get('content-length')).toBe(length)
     expect(answer.headers.get('docker-content-digest')).toBe(digestOf(bytes))
     expect(Buffer.from(got).equals(bytes.subarray(start, end))).toBe(true)
   })
