@@ -154,6 +154,14 @@ export const limits = {
   uploadSweepIntervalMs: 300_000,
   /** Blobs too large for memory that are known to be whole, so that they are not hashed again; a hundred bytes each. */
   maxVerifiedBlobs: 100_000,
+  /** The index.json of an image layout: 100,000 tags are 30 MiB of it, with a kilobyte of annotations each 130 MiB. */
+  maxLayoutIndexBytes: 256 * MiB,
+  /** An index.json that is none is looked at so often, as long as it was changed this lately: a write takes microseconds, on a busy machine more. */
+  maxLayoutIndexLooks: 25,
+  layoutIndexLookMs: 10,
+  layoutIndexWriteMs: 250,
+  /** File systems keep time in steps of some milliseconds: what changes twice within one looks the same. */
+  coarsestFileTimeMs: 50,
   /** Links of manifests kept in memory: half a kilobyte of an image's, megabytes of a large index's. */
   maxManifestLinksBytes: 32 * MiB,
   /** Descriptors of one page of referrers: clients read 4 MiB of it. A single one may be as long as its manifest. */

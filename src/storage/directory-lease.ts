@@ -1,9 +1,13 @@
-/** Makes this server the one that writes to a directory: at the start, or as soon as the directory can be written. */
+/**
+ * Makes this server the one that writes to a directory: at the start, as soon as the directory can be written, and again
+ * when what shows it was removed.
+ */
 
 import { join } from 'node:path'
 import { ChartRepoError, isChartRepoError } from '../errors.ts'
 import type { Log } from '../telemetry/log.ts'
 import { DirectoryLock } from './directory-lock.ts'
+import { type FileStamp, stampOf } from './file-stamp.ts'
 import type { UploadFiles } from './upload-files.ts'
 
 export interface DirectoryLeaseOptions {
@@ -18,7 +22,7 @@ const LOCK_NAME = '.lock'
 export class DirectoryLease {
   readonly #options: DirectoryLeaseOptions
   /** undefined as long as the directory cannot be written. */
-  #lock: DirectoryLock | undefined
+  #lock: { readonly held: DirectoryLock; readonly inode: FileStamp['inode'] | undefined } | undefined
   #taking: Promise<void> | undefined
 
   constructor(options: DirectoryLeaseOptions) {
@@ -27,24 +31,27 @@ export class DirectoryLease {
 
   /** @throws CONFIG_INVALID when another server has the directory; a system error when it cannot be written */
   async take(): Promise<void> {
-    const { root, uploads } = this.#options
+    const { uploads } = this.#options
     await uploads.makeDirectory()
-    const lock = DirectoryLock.tryTake(join(root, LOCK_NAME))
-    if (lock === undefined) throw new ChartRepoError('CONFIG_INVALID', 'is in use by another server')
+    const held = DirectoryLock.tryTake(this.#lockPath)
+    if (held === undefined) throw new ChartRepoError('CONFIG_INVALID', 'is in use by another server')
     try {
       await uploads.clear()
     } catch (error) {
-      lock.release()
+      held.release()
       throw error
     }
-    this.#lock = lock
+    this.#lock = { held, inode: stampOf(this.#lockPath)?.inode }
   }
 
-  /** What could not be taken at the start is tried again: the disk may have room by now. @throws STORAGE_DENIED */
+  /**
+   * What could not be taken at the start is tried again: the disk may have room by now. So is what somebody removed.
+   * @throws STORAGE_DENIED
+   */
   async ensure(): Promise<void> {
-    if (this.#lock !== undefined) return
+    if (this.#isTaken()) return
     const { root, log } = this.#options
-    this.#taking ??= this.take()
+    this.#taking ??= this.#takeAgain()
       .then(() => log.info('directory of the registry can be written again', { dir: root }))
       .finally(() => {
         this.#taking = undefined
@@ -58,6 +65,22 @@ export class DirectoryLease {
   }
 
   release(): void {
-    this.#lock?.release()
+    this.#lock?.held.release()
+    this.#lock = undefined
+  }
+
+  /** Looked at each time: whoever finds no lock there takes the directory for free. */
+  #isTaken(): boolean {
+    if (this.#lock === undefined || stampOf(this.#lockPath)?.inode !== this.#lock.inode) return false
+    return stampOf(this.#options.uploads.dir) !== undefined
+  }
+
+  async #takeAgain(): Promise<void> {
+    this.release()
+    await this.take()
+  }
+
+  get #lockPath(): string {
+    return join(this.#options.root, LOCK_NAME)
   }
 }

@@ -5,6 +5,7 @@
 
 import { statSync } from 'node:fs'
 import { errorCode } from '../lib/error-code.ts'
+import { limits } from '../limits.ts'
 
 export interface FileStamp {
   readonly inode: bigint
@@ -13,9 +14,6 @@ export interface FileStamp {
   /** Nanoseconds since the epoch. */
   readonly modifiedAt: bigint
 }
-
-/** File systems keep time in steps of some milliseconds: what changes twice within one looks the same. */
-const COARSEST_STEP_MS = 50
 
 /** undefined where there is nothing. */
 export function stampOf(path: string): FileStamp | undefined {
@@ -35,5 +33,5 @@ export function isSameStamp(a: FileStamp, b: FileStamp): boolean {
 
 /** Whether a later change is sure to give another stamp: to be asked before what it is the stamp of is read. */
 export function isSettled({ modifiedAt }: FileStamp): boolean {
-  return Date.now() - Number(modifiedAt / 1_000_000n) > COARSEST_STEP_MS
+  return Date.now() - Number(modifiedAt / 1_000_000n) > limits.coarsestFileTimeMs
 }

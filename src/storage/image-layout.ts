@@ -11,8 +11,9 @@
 
 import { mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { isChartRepoError } from '../errors.ts'
+import { ChartRepoError, isChartRepoError } from '../errors.ts'
 import { errorCode } from '../lib/error-code.ts'
+import { limits } from '../limits.ts'
 import { type Digest, type DigestAlgorithm, digestAlgorithm, digestHex, isDigest } from '../oci/digest.ts'
 import type { DirectorySyncs } from './directory-syncs.ts'
 import { diskFaultCode } from './disk-fault.ts'
@@ -44,10 +45,6 @@ interface Look {
 
 const LAYOUT_FILE = JSON.stringify({ imageLayoutVersion: '1.0.0' })
 const ALGORITHMS = ['sha256', 'sha512'] as const satisfies readonly DigestAlgorithm[]
-/** An index.json that is none is looked at so often, as long as it was changed this lately: a write takes microseconds, on a busy machine more. */
-const MAX_LOOKS = 25
-const LOOK_INTERVAL_MS = 10
-const WRITTEN_WITHIN_MS = 250
 export const LAYOUT_NAME = 'oci-layout'
 export const INDEX_NAME = 'index.json'
 export const BLOBS_NAME = 'blobs'
@@ -115,6 +112,9 @@ export class ImageLayout {
       const settled = isSettled(stamp)
       const seen = this.#seen !== undefined && isSameStamp(this.#seen.stamp, stamp) ? this.#seen : undefined
       if (seen !== undefined && (seen.isSettled || !settled)) return seen.index
+      if (stamp.size > limits.maxLayoutIndexBytes) {
+        throw new ChartRepoError('LAYOUT_DAMAGED', `${INDEX_NAME} is too large to be read: ${stamp.size} bytes`)
+      }
       try {
         const bytes = await readFile(path)
         const isSeen = seen !== undefined && bytes.equals(Buffer.from(seen.index.render()))
@@ -124,9 +124,10 @@ export class ImageLayout {
       } catch (error) {
         if (errorCode(error) === 'ENOENT') return undefined
         // Other tools write the file in place: this may be the half of it that was there.
-        const isHalf = isChartRepoError(error, 'LAYOUT_DAMAGED') && looks < MAX_LOOKS && isBeingWritten(path, stamp)
+        const isHalf =
+          isChartRepoError(error, 'LAYOUT_DAMAGED') && looks < limits.maxLayoutIndexLooks && isBeingWritten(path, stamp)
         if (!isHalf) throw error
-        await Bun.sleep(LOOK_INTERVAL_MS)
+        await Bun.sleep(limits.layoutIndexLookMs)
       }
     }
   }
@@ -283,7 +284,7 @@ export class ImageLayout {
 function isBeingWritten(path: string, stamp: FileStamp): boolean {
   const now = stampOf(path)
   if (now === undefined || !isSameStamp(now, stamp)) return true
-  return Date.now() - Number(now.modifiedAt / 1_000_000n) <= WRITTEN_WITHIN_MS
+  return Date.now() - Number(now.modifiedAt / 1_000_000n) <= limits.layoutIndexWriteMs
 }
 
 /** A draft that cannot be removed either is removed at the next start. */

@@ -111,8 +111,12 @@ export class LayoutBlobs {
     const { clock, touchIntervalMs } = this.#options
     const now = clock.now()
     if (stamp === undefined || now - Number(stamp.modifiedAt / 1_000_000n) < touchIntervalMs) return
+    const known = this.#verified.get(digest)
     // Where that cannot be, it is not collected by this server either.
     setTime(path, now)
+    const touched = stampOf(path)
+    // It is what it was but for its time: nothing that would have to be hashed again.
+    if (known !== undefined && touched !== undefined && isSameStamp(known, stamp)) this.#verified.set(digest, touched)
   }
 
   /** Gives `to` the blob of `from`, by a hard link where the file system has them. Whether `from` has it. */

@@ -30,25 +30,27 @@ interface Upload {
 }
 
 export class UploadFiles {
-  readonly #dir: string
+  readonly dir: string
   readonly #clock: Clock
   readonly #uploads = new Map<string, Upload>()
 
   constructor(dir: string, clock: Clock) {
-    this.#dir = dir
+    this.dir = dir
     this.#clock = clock
   }
 
   /** Makes the directory, if there is none. @throws a system error when it cannot be written */
   async makeDirectory(): Promise<void> {
-    await mkdir(this.#dir, { recursive: true, mode: 0o700 })
-    accessSync(this.#dir, constants.W_OK)
+    await mkdir(this.dir, { recursive: true, mode: 0o700 })
+    accessSync(this.dir, constants.W_OK)
   }
 
-  /** Makes the directory, and removes what an earlier run has left in it. */
+  /** Makes the directory, and removes what is in it: what an earlier run has left, and what this one thought to have. */
   async clear(): Promise<void> {
     await this.makeDirectory()
-    for (const name of await readdir(this.#dir)) await rm(join(this.#dir, name), { recursive: true, force: true })
+    for (const upload of this.#uploads.values()) upload.isCancelled = true
+    this.#uploads.clear()
+    for (const name of await readdir(this.dir)) await rm(join(this.dir, name), { recursive: true, force: true })
   }
 
   /** @throws TOO_MANY_UPLOADS */
@@ -59,11 +61,11 @@ export class UploadFiles {
       throw new ChartRepoError('TOO_MANY_UPLOADS', message, { retryable: true })
     }
     // Said now, and not when the client has begun to send.
-    accessSync(this.#dir, constants.W_OK)
+    accessSync(this.dir, constants.W_OK)
     const id = crypto.randomUUID()
     const hasher = new Bun.CryptoHasher(algorithm)
     const usedAt = this.#clock.now()
-    const path = join(this.#dir, id)
+    const path = join(this.dir, id)
     this.#uploads.set(id, {
       id,
       repository,
@@ -197,7 +199,7 @@ export class UploadFiles {
   /** Refuses what cannot end well before it is read. @throws STORAGE_FULL */
   async #checkRoom(length = 0): Promise<void> {
     if (length < limits.minCheckedChunkBytes) return
-    const { bavail, bsize } = await statfs(this.#dir)
+    const { bavail, bsize } = await statfs(this.dir)
     if (bavail * bsize >= length) return
     throw new ChartRepoError('STORAGE_FULL', `There is room for ${bavail * bsize} bytes, and ${length} are to come`)
   }

@@ -110,6 +110,19 @@ describe('touch', () => {
     }
   })
 
+  test('does not have a large file hashed again', async () => {
+    await using stage = await openStage()
+    const path = blobPath(stage.dir, large.digest)
+    await utimes(path, 0, 0)
+    await stage.blobs.openVerified(stage.layout, large.digest)
+    stage.blobs.touch(stage.layout, large.digest)
+    const touchedAt = stage.clock.now() / 1000
+    // Only who reads it again could tell.
+    await writeFile(path, Buffer.alloc(large.size))
+    await utimes(path, touchedAt, touchedAt)
+    expect((await stage.blobs.openVerified(stage.layout, large.digest))?.size).toBe(large.size)
+  })
+
   test('of what is not there does nothing', async () => {
     await using stage = await openStage()
     stage.blobs.touch(stage.other.layout, small.digest)

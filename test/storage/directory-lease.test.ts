@@ -1,0 +1,35 @@
+/** The embedded registry's directory, removed by somebody while the server runs. */
+import { expect, test } from 'bun:test'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { LocalRegistry } from '../../src/storage/local-registry.ts'
+import { FakeClock } from '../lib/fake-clock.ts'
+import { openTempDir } from '../stand/temp-dir.ts'
+import { captureLog } from '../telemetry/captured-log.ts'
+import { rejection } from '../upstream/fake-send.ts'
+import { makeBlob, streamOf } from './blob-content.ts'
+import { makeImage } from './layout-content.ts'
+
+const layer = makeBlob('layer')
+const image = makeImage([layer])
+
+test.each(['.uploads', '.lock', '.'])(
+  'takes pushes again after %s was removed, and keeps others out',
+  async (removed) => {
+    await using temp = await openTempDir()
+    const root = join(temp.path, 'data')
+    const options = { root, sweepIntervalMs: 0, sweepDelayMs: 0, clock: new FakeClock(), log: captureLog() }
+    const registry = await LocalRegistry.open(options)
+    const push = (tag: string) => registry.writeManifest('demo', { ...image, digest: undefined, tags: [tag] })
+    await push('v1')
+    const { id } = await registry.beginUpload('demo', 'sha256')
+    await rm(join(root, removed), { recursive: true })
+    await push('v2')
+    expect(await registry.sortedTags('demo')).toEqual(removed === '.' ? ['v2'] : ['v1', 'v2'])
+    // What it had of uploads may be gone.
+    const chunk = { body: streamOf(layer.bytes), start: 0, length: undefined }
+    expect(await rejection(registry.appendChunk('demo', id, chunk))).toMatchObject({ code: 'UPLOAD_UNKNOWN' })
+    expect(await rejection(LocalRegistry.open(options))).toMatchObject({ code: 'CONFIG_INVALID' })
+    await registry.close()
+  },
+)
