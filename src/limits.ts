@@ -125,11 +125,9 @@ export const limits = {
   staleDocumentsMs: 3_600_000,
   /** Bytes of a document that are written, read or compressed at once: with a quarter of it compression takes a third longer. */
   documentPageBytes: 1 * MiB,
-  /** Bytes of a document that are read at once for a client: each slow one holds them twice. */
-  sentPageBytes: 128 * KiB,
   /** Files from this size on are sent in pieces: what is smaller holds up everybody else for a few milliseconds. */
   minPiecedFileBytes: 16 * MiB,
-  /** A piece of such a file; larger ones for clients that are quick. Each client holds three: two ahead, one on its way. */
+  /** A piece of such a file, or of an index that was amended; larger ones for clients that are quick. Each client holds three: two ahead, one on its way. */
   minSentPieceBytes: 64 * KiB,
   maxSentPieceBytes: 512 * KiB,
   sentPiecesAhead: 2,

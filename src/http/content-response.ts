@@ -1,7 +1,7 @@
 /** The answer that carries content which is at hand: GET and HEAD, 304, single ranges. */
 
 import { parseByteRange } from '../lib/byte-range.ts'
-import { openFileStream } from '../lib/file-stream.ts'
+import { openStream, readFileAhead } from '../lib/file-stream.ts'
 import { limits } from '../limits.ts'
 import { allowsRange, matchesNone } from './conditional.ts'
 
@@ -48,6 +48,8 @@ export async function respondWithContent(request: Request, content: Content): Pr
 /** Large parts of files go out in pieces, and without a Content-Length, which the runtime gives no stream. */
 async function bodyOf(blob: Blob, start: number, end: number): Promise<Blob | ReadableStream> {
   const path = 'name' in blob && typeof blob.name === 'string' ? blob.name : undefined
-  if (path !== undefined && end - start >= limits.minPiecedFileBytes) return await openFileStream({ path, start, end })
+  if (path !== undefined && end - start >= limits.minPiecedFileBytes) {
+    return await openStream(readFileAhead({ path, start, end }))
+  }
   return start === 0 && end === blob.size ? blob : blob.slice(start, end)
 }

@@ -16,96 +16,81 @@ export interface FilePart {
 }
 
 /**
- * The bytes of a part of a file, which is open from here on: removing it does not break them off. The stream fails when
- * the file ends before the part does. The memory of a piece is used again: it holds until the next but one is asked for.
+ * The bytes of a part of a file. It is open from the first piece on: removing it does not break them off. The memory of a
+ * piece is used again: it holds until the next but one is asked for.
  * @param now milliseconds, for the client's speed
- * @throws the system's error
+ * @throws the system's error; an Error when the file ends before the part does
  */
-export async function openFileStream(part: FilePart, now = () => performance.now()): Promise<ReadableStream> {
-  const pieces = new FilePieces(await open(part.path, 'r'), part, now)
+export async function* readFileAhead(part: FilePart, now = () => performance.now()): AsyncGenerator<Uint8Array> {
+  const ahead: Promise<Uint8Array>[] = []
+  const buffers = new PieceBuffers()
+  const file = await open(part.path, 'r')
+  try {
+    let handedOutAt = Number.NEGATIVE_INFINITY
+    for (let position = part.start; position < part.end || ahead.length > 0; ) {
+      buffers.adapt(now() - handedOutAt)
+      while (ahead.length < limits.sentPiecesAhead && position < part.end) {
+        const buffer = buffers.next(part.end - position)
+        const piece = fill(buffer, file, position)
+        // Whoever takes it hears of it; it may be that nobody does.
+        piece.catch(() => undefined)
+        ahead.push(piece)
+        position += buffer.byteLength
+      }
+      const piece = await ahead[0]
+      void ahead.shift()
+      handedOutAt = now()
+      if (piece !== undefined) yield piece
+    }
+  } finally {
+    // Not under a read that goes on: its descriptor may be another file's by then.
+    await Promise.allSettled(ahead)
+    await file.close()
+  }
+}
+
+/**
+ * What is sent as it comes, with nothing kept on the way. It is begun at once: what fails then can still be answered
+ * otherwise.
+ * @throws what the first piece fails with
+ */
+export async function openStream(pieces: AsyncGenerator<Uint8Array>): Promise<ReadableStream<Uint8Array>> {
+  let begun: IteratorResult<Uint8Array> | undefined = await pieces.next()
   return new ReadableStream<Uint8Array>(
     {
-      async pull(controller) {
-        const piece = await pieces.next()
-        if (piece === undefined) controller.close()
-        else controller.enqueue(piece)
+      pull: async (controller) => {
+        const next = begun ?? (await pieces.next())
+        begun = undefined
+        if (next.done === true) controller.close()
+        else controller.enqueue(next.value)
       },
-      cancel: () => pieces.close(),
+      cancel: async () => void (await pieces.return(undefined)),
     },
-    // Nothing is kept between the pieces that are being read and the client.
     { highWaterMark: 0 },
   )
 }
 
-class FilePieces {
-  readonly #file: FileHandle
-  readonly #end: number
-  readonly #now: () => number
-  /** Where the first byte is that nobody has asked for. */
-  #position: number
-  readonly #ahead: Promise<Uint8Array>[] = []
-  /** One for each piece ahead, one that is on its way to the client: fresh memory costs more than reading into it. */
-  readonly #buffers: Uint8Array[] = []
-  #pieceBytes: number = limits.minSentPieceBytes
-  #closed: Promise<void> | undefined
-  #handedOutAt = Number.NEGATIVE_INFINITY
-
-  constructor(file: FileHandle, { start, end }: FilePart, now: () => number) {
-    this.#file = file
-    this.#position = start
-    this.#end = end
-    this.#now = now
-  }
-
-  /** Undefined, and the file is closed, behind the last one. */
-  async next(): Promise<Uint8Array | undefined> {
-    this.#adapt()
-    while (this.#ahead.length < limits.sentPiecesAhead && this.#position < this.#end) this.#readAhead()
-    try {
-      const piece = await this.#ahead[0]
-      void this.#ahead.shift()
-      if (piece === undefined) await this.close()
-      this.#handedOutAt = this.#now()
-      return piece
-    } catch (error) {
-      await this.close()
-      throw error
-    }
-  }
-
-  /** Not under a read that is still going on: its descriptor may be another file's by then. */
-  async close(): Promise<void> {
-    this.#position = this.#end
-    this.#closed ??= Promise.allSettled(this.#ahead).then(() => this.#file.close())
-    await this.#closed
-  }
+/** One for each piece ahead, and one that is on its way to the client: fresh memory costs more than reading into it. */
+class PieceBuffers {
+  readonly #used: Uint8Array<ArrayBuffer>[] = []
+  #bytes: number = limits.minSentPieceBytes
 
   /** Memory goes to clients that are quick, of which there are only as many as the network carries. */
-  #adapt(): void {
-    const isPrompt = this.#now() - this.#handedOutAt <= limits.promptReaderMs
-    this.#pieceBytes = isPrompt ? Math.min(this.#pieceBytes * 2, limits.maxSentPieceBytes) : limits.minSentPieceBytes
-  }
-
-  #readAhead(): void {
-    const length = Math.min(this.#pieceBytes, this.#end - this.#position)
-    const piece = readPiece(this.#file, this.#position, this.#nextBuffer().subarray(0, length))
-    // Whoever takes it hears of it; it may be that nobody does.
-    piece.catch(() => undefined)
-    this.#ahead.push(piece)
-    this.#position += length
+  adapt(waitedMs: number): void {
+    const isQuick = waitedMs <= limits.promptReaderMs
+    this.#bytes = isQuick ? Math.min(this.#bytes * 2, limits.maxSentPieceBytes) : limits.minSentPieceBytes
   }
 
   /** The one that was used the longest time ago, or a new one in its place where the size is another. */
-  #nextBuffer(): Uint8Array {
-    const oldest = this.#buffers.length > limits.sentPiecesAhead ? this.#buffers.shift() : undefined
-    const buffer = oldest?.byteLength === this.#pieceBytes ? oldest : new Uint8Array(this.#pieceBytes)
-    this.#buffers.push(buffer)
-    return buffer
+  next(atMost: number): Uint8Array<ArrayBuffer> {
+    const oldest = this.#used.length > limits.sentPiecesAhead ? this.#used.shift() : undefined
+    const buffer = oldest?.byteLength === this.#bytes ? oldest : new Uint8Array(this.#bytes)
+    this.#used.push(buffer)
+    return buffer.subarray(0, atMost)
   }
 }
 
-/** Fills `piece`. */
-async function readPiece(file: FileHandle, position: number, piece: Uint8Array): Promise<Uint8Array> {
+async function fill(piece: Uint8Array, file: FileHandle, position: number): Promise<Uint8Array> {
   const length = piece.byteLength
   for (let filled = 0; filled < length; ) {
     const { bytesRead } = await file.read(piece, filled, length - filled, position + filled)

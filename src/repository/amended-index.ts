@@ -7,6 +7,7 @@
 import type { ChartRecord } from '../helm/chart-record.ts'
 import { findNewest, indexNotations, renderChart } from '../helm/index-document.ts'
 import type { IndexFormat } from '../helm/index-entry.ts'
+import { openStream } from '../lib/file-stream.ts'
 import { TimeSlices } from '../lib/time-slices.ts'
 import { limits } from '../limits.ts'
 import type { Digest } from '../oci/digest.ts'
@@ -126,38 +127,28 @@ function makeDocument(format: IndexFormat, options: AmendedIndexOptions): IndexD
   return { etag: `"${options.key}.${format}"`, size, coding: undefined, open, stream }
 }
 
-/**
- * The parts one after the other; undefined when they cannot be read. Begun at once: the file may be removed soon. It ends
- * with an error when they do not come to `size` bytes: nothing else tells the client that some are missing.
- */
+/** The parts one after the other; undefined when they cannot be read. Begun at once: the file may be removed soon. */
 async function tryStream(
   pieces: readonly Piece[],
   base: KeptDocument | undefined,
   size: number,
 ): Promise<ReadableStream<Uint8Array> | undefined> {
-  const parts = readPieces(pieces, base)
-  let begun = await parts.next().catch(() => undefined)
-  if (begun === undefined) return undefined
+  return await openStream(ofSize(size, readPieces(pieces, base))).catch(() => undefined)
+}
+
+/** Ends with an error when they do not come to `size` bytes: nothing else tells the client that some are missing. */
+async function* ofSize(size: number, parts: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
   let left = size
-  return new ReadableStream<Uint8Array>({
-    pull: async (controller) => {
-      const next = begun ?? (await parts.next())
-      begun = undefined
-      if (next.done === true) {
-        if (left !== 0) throw new RangeError('The index does not have the bytes it was planned with')
-        return controller.close()
-      }
-      left -= next.value.byteLength
-      // Its memory is used again for the next one.
-      controller.enqueue(new Uint8Array(next.value))
-    },
-    cancel: async () => void (await parts.return(undefined)),
-  })
+  for await (const part of parts) {
+    left -= part.byteLength
+    yield part
+  }
+  if (left !== 0) throw new RangeError('The index does not have the bytes it was planned with')
 }
 
 /**
  * The bytes of the pieces, which come in the order of the base: over one open file and one page of it, because as many
- * are under way as there are slow readers. Each part holds until the next. @throws RangeError when the base is cut
+ * are under way as there are slow readers. Each part holds until the next but one. @throws RangeError when the base is cut
  */
 async function* readPieces(pieces: readonly Piece[], base: KeptDocument | undefined): AsyncGenerator<Uint8Array> {
   const kept = pieces.filter((piece) => 'end' in piece)
@@ -192,10 +183,10 @@ async function* readPieces(pieces: readonly Piece[], base: KeptDocument | undefi
 }
 
 async function* readBase(base: KeptDocument | undefined, start: number, end: number): AsyncGenerator<Uint8Array> {
-  if (base?.read !== undefined) return yield* base.read(start, end, limits.sentPageBytes)
+  if (base?.readAhead !== undefined) return yield* base.readAhead(start, end)
   const content = await base?.open()
-  for (let at = start; content !== undefined && at < end; at += limits.sentPageBytes) {
-    yield await content.slice(at, Math.min(at + limits.sentPageBytes, end)).bytes()
+  for (let at = start; content !== undefined && at < end; at += limits.maxSentPieceBytes) {
+    yield await content.slice(at, Math.min(at + limits.maxSentPieceBytes, end)).bytes()
   }
 }
 

@@ -37,11 +37,10 @@ export interface KeptDocument {
   readonly sha256: string
   /** Its bytes; undefined when somebody has removed them. */
   open(): Promise<Blob | undefined>
-  /**
-   * Some of them, for another document; undefined where all are in memory. The pages end with an error when they are gone,
-   * and are of `pageBytes` where that matters.
-   */
-  readonly read: ((start: number, end: number, pageBytes?: number) => Pages) | undefined
+  /** Some of them, for another document; undefined where all are in memory. The pages end with an error when they are gone. */
+  readonly read: ((start: number, end: number) => Pages) | undefined
+  /** The same for a client. What is handed out holds until the next but one is asked for. */
+  readonly readAhead: ((start: number, end: number) => AsyncGenerator<Uint8Array>) | undefined
 }
 
 export type DocumentSet = ReadonlyMap<string, KeptDocument>

@@ -10,11 +10,10 @@ export async function* readFilePages(
   path: string,
   start = 0,
   end = Number.POSITIVE_INFINITY,
-  pageBytes: number = limits.documentPageBytes,
 ): AsyncGenerator<Uint8Array> {
   const file = await open(path, 'r')
   try {
-    const page = Buffer.allocUnsafe(Math.min(pageBytes, end - start))
+    const page = Buffer.allocUnsafe(Math.min(limits.documentPageBytes, end - start))
     for (let position = start; position < end; ) {
       const wanted = Math.min(page.byteLength, end - position)
       let filled = 0

@@ -3,6 +3,7 @@
 import { stat } from 'node:fs/promises'
 import type { LRUCache } from 'lru-cache'
 import type { Pages } from '../lib/compression.ts'
+import { readFileAhead } from '../lib/file-stream.ts'
 import { collectGarbage } from '../lib/memory-trim.ts'
 import { limits } from '../limits.ts'
 import { diskFaultCode } from './disk-fault.ts'
@@ -35,9 +36,15 @@ export class StoredDocument {
   }
 
   /** A part of what is on disk, page by page; undefined for what is in memory alone. */
-  get read(): ((start: number, end: number, pageBytes?: number) => Pages) | undefined {
+  get read(): ((start: number, end: number) => Pages) | undefined {
     const { path } = this.#facts
-    return path === undefined ? undefined : (start, end, pageBytes) => readFilePages(path, start, end, pageBytes)
+    return path === undefined ? undefined : (start, end) => readFilePages(path, start, end)
+  }
+
+  /** The same in pieces as they suit a client. */
+  get readAhead(): ((start: number, end: number) => AsyncGenerator<Uint8Array>) | undefined {
+    const { path } = this.#facts
+    return path === undefined ? undefined : (start, end) => readFileAhead({ path, start, end })
   }
 
   /** Its bytes; undefined when somebody has removed the file. */

@@ -4,7 +4,7 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import { truncate, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { openFileStream } from '../../src/lib/file-stream.ts'
+import { type FilePart, openStream, readFileAhead } from '../../src/lib/file-stream.ts'
 import { limits } from '../../src/limits.ts'
 import { openTempDir } from '../stand/temp-dir.ts'
 
@@ -25,6 +25,8 @@ async function read(stream: ReadableStream<Uint8Array>, visit?: () => void) {
   return { bytes: Buffer.concat(pieces), sizes: pieces.map((piece) => piece.byteLength) }
 }
 
+const openFile = (part: FilePart, now?: () => number) => openStream(readFileAhead(part, now))
+
 function isOpen(file: string): boolean {
   const links = readdirSync('/proc/self/fd').map((fd) => {
     try {
@@ -37,13 +39,13 @@ function isOpen(file: string): boolean {
   return links.includes(file)
 }
 
-describe('openFileStream', () => {
+describe('a file as a stream', () => {
   test('gives any part of a file', async () => {
     const edge = fc.nat({ max: bytes.length })
     await fc.assert(
       fc.asyncProperty(edge, edge, async (one, other) => {
         const [start, end] = [Math.min(one, other), Math.max(one, other)]
-        const part = await read(await openFileStream({ path, start, end }))
+        const part = await read(await openFile({ path, start, end }))
         expect(part.bytes.equals(bytes.subarray(start, end))).toBe(true)
       }),
       { numRuns: 30 },
@@ -53,9 +55,9 @@ describe('openFileStream', () => {
 
   test('gives quick clients large pieces and slow ones small pieces', async () => {
     let now = 0
-    const quick = await read(await openFileStream({ path, start: 0, end: bytes.length }, () => now))
+    const quick = await read(await openFile({ path, start: 0, end: bytes.length }, () => now))
     expect(Math.max(...quick.sizes)).toBe(limits.maxSentPieceBytes)
-    const slow = await read(await openFileStream({ path, start: 0, end: bytes.length }, () => now), () => {
+    const slow = await read(await openFile({ path, start: 0, end: bytes.length }, () => now), () => {
       now += limits.promptReaderMs + 1
     })
     expect(Math.max(...slow.sizes)).toBe(limits.minSentPieceBytes)
@@ -63,7 +65,7 @@ describe('openFileStream', () => {
   })
 
   test('leaves a piece as it is until the next but one is asked for', async () => {
-    const stream = await openFileStream({ path, start: 0, end: bytes.length }, () => 0)
+    const stream = await openFile({ path, start: 0, end: bytes.length }, () => 0)
     const reader = stream.getReader()
     let position = 0
     let last: { piece: Uint8Array; at: number } | undefined
@@ -80,7 +82,7 @@ describe('openFileStream', () => {
   test('goes on with a file that was removed', async () => {
     const removed = join(temp.path, 'removed')
     await Bun.write(removed, bytes)
-    const stream = await openFileStream({ path: removed, start: 0, end: bytes.length })
+    const stream = await openFile({ path: removed, start: 0, end: bytes.length })
     await unlink(removed)
     expect((await read(stream)).bytes.equals(bytes)).toBe(true)
   })
@@ -88,14 +90,14 @@ describe('openFileStream', () => {
   test('fails when the file has become shorter, and closes it', async () => {
     const short = join(temp.path, 'short')
     await Bun.write(short, bytes)
-    const stream = await openFileStream({ path: short, start: 0, end: bytes.length })
+    const stream = await openFile({ path: short, start: 0, end: bytes.length })
     await truncate(short, 3_000_000)
     await expect(read(stream)).rejects.toThrow(/^The file ends at byte 3000000, wanted \d+$/)
     expect(isOpen(short)).toBe(false)
   })
 
   test('closes the file when nobody wants the rest', async () => {
-    const stream = await openFileStream({ path, start: 0, end: bytes.length })
+    const stream = await openFile({ path, start: 0, end: bytes.length })
     const reader = stream.getReader()
     await reader.read()
     // One under way.
@@ -106,7 +108,7 @@ describe('openFileStream', () => {
   })
 
   test('says that there is no such file before anything is sent', async () => {
-    const missing = openFileStream({ path: join(temp.path, 'missing'), start: 0, end: 1 })
+    const missing = openFile({ path: join(temp.path, 'missing'), start: 0, end: 1 })
     await expect(missing).rejects.toMatchObject({ code: 'ENOENT' })
   })
 })

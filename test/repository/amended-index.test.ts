@@ -19,17 +19,17 @@ const before: TagTable = {
 
 /** How many readings of `document` are under way: each holds a page and an open file. */
 function countReadings(document: KeptDocument): () => number {
-  const { read } = document
+  const { readAhead } = document
   let underWay = 0
-  const counted = async function* (...range: readonly [number, number, number?]) {
+  const counted = async function* (start: number, end: number) {
     underWay += 1
     try {
-      yield* read?.(...range) ?? []
+      yield* readAhead?.(start, end) ?? []
     } finally {
       underWay -= 1
     }
   }
-  Object.assign(document, { read: counted })
+  Object.assign(document, { readAhead: counted })
   return () => underWay
 }
 
