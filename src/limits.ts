@@ -175,6 +175,8 @@ export const limits = {
 
   /** Snapshots younger than this answer a reader at once (DESIGN: freshness). */
   freshSnapshotMs: 2_000,
+  /** A refresh that its reader does not wait for begins after this: an index of 30 MB is on its way on one host by then. */
+  refreshDelayMs: 100,
   /** After a failed refresh readers start none for this long: the next one is unlikely to fare better. */
   refreshPauseMs: 5_000,
   /** Rounds of a first crawl before it is published without the repositories that kept failing. */

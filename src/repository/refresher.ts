@@ -3,7 +3,7 @@
  * snapshot in place, with its age.
  */
 
-import { ChartRepoError, describeError, isChartRepoError } from '../errors.ts'
+import { ChartRepoError } from '../errors.ts'
 import type { Clock } from '../lib/clock.ts'
 import { untilAborted } from '../lib/until-aborted.ts'
 import { limits } from '../limits.ts'
@@ -14,6 +14,7 @@ import { type CrawlContext, type CrawlResult, crawl } from './crawl.ts'
 import { News } from './news.ts'
 import { describeProgress, Progress, type ProgressReport } from './progress.ts'
 import type { Publisher } from './publisher.ts'
+import { RefreshOutcome } from './refresh-outcome.ts'
 import type { Snapshot } from './snapshot.ts'
 
 export interface RefresherOptions {
@@ -44,17 +45,18 @@ const FIRST_CRAWL = 'the first crawl of the registry is under way'
 export class Refresher {
   readonly #options: RefresherOptions
   readonly #stopping = new AbortController()
-  #outcome: Pick<RefreshStatus, 'error' | 'problems'> = { error: undefined, problems: [] }
+  readonly #outcome: RefreshOutcome
+  #soon: Promise<void> | undefined
   #restoring: Promise<void> | undefined
   #progress: Progress | undefined
   #running: { readonly startedAt: number; readonly done: Promise<void> } | undefined
-  #failedAt: number | undefined
   #loop: Promise<void> | undefined
   readonly #news: News
   #nudge = new AbortController()
 
   constructor(options: RefresherOptions) {
     this.#options = options
+    this.#outcome = new RefreshOutcome(options.log)
     const { examiner, records } = options.context
     this.#news = new News({
       examiner,
@@ -134,9 +136,10 @@ export class Refresher {
       // The rounds of a first crawl keep their distance; readers start none but the very first.
       if (this.#running !== undefined || publisher.rounds === 0) await this.#waitFor(this.#refresh())
     } else if (this.#isStale() && !this.#isPaused() && !this.#isResting()) {
-      const refreshed = this.#refreshSince(this.#options.clock.now() - limits.freshSnapshotMs)
-      // In an outage nobody is made to wait for what is likely to fail again, nor for news where news are told.
-      if (this.#outcome.error === undefined && !publisher.amends) await this.#waitFor(refreshed)
+      // Nobody is made to wait for news where news are told, nor in an outage for what is likely to fail again.
+      if (publisher.amends) this.#refreshSoon()
+      else if (this.#outcome.error === undefined) await this.#waitFor(this.#refreshFresh())
+      else void this.#refreshFresh()
     }
     const { snapshot } = this
     if (snapshot === undefined) throw this.#missing()
@@ -165,10 +168,10 @@ export class Refresher {
     return publisher.isBehind && publisher.restMs > 0
   }
 
+  /** After a failure: the next refresh is unlikely to fare better. */
   #isPaused(): boolean {
     const pauseMs = Math.min(limits.refreshPauseMs, this.#options.refreshIntervalMs)
-    const since = this.#options.clock.now() - (this.#failedAt ?? Number.NEGATIVE_INFINITY)
-    return since >= 0 && since < pauseMs
+    return this.#outcome.hasFailedWithin(pauseMs, this.#options.clock.now())
   }
 
   #missing(): ChartRepoError {
@@ -178,10 +181,26 @@ export class Refresher {
     return new ChartRepoError('SNAPSHOT_MISSING', message, { retryAfterMs: limits.refreshPauseMs })
   }
 
-  /** Resolves after a refresh that began at `since` or later, whatever became of it. */
-  async #refreshSince(since: number): Promise<void> {
+  /** Resolves after a refresh that began two seconds before this call or later, whatever became of it. */
+  async #refreshFresh(): Promise<void> {
+    const since = this.#options.clock.now() - limits.freshSnapshotMs
     if (this.#running !== undefined && this.#running.startedAt < since) await this.#running.done
     await this.#refresh()
+  }
+
+  /** For readers who do not wait for it: once they have their answer, which would come later beside it. */
+  #refreshSoon(): void {
+    const { clock } = this.#options
+    const { signal } = this.#stopping
+    this.#soon ??= clock
+      .sleep(limits.refreshDelayMs, signal)
+      .then(
+        () => this.#refreshFresh(),
+        () => undefined,
+      )
+      .finally(() => {
+        this.#soon = undefined
+      })
   }
 
   /** Joins the refresh under way, or starts one. Never rejects. */
@@ -196,29 +215,15 @@ export class Refresher {
   }
 
   async #refreshOnce(): Promise<void> {
-    const { publisher, log } = this.#options
+    const { publisher } = this.#options
     const { signal } = this.#stopping
     if (signal.aborted) return
     try {
       const { listing, problems } = await this.#crawl(signal)
       await publisher.accept(listing, problems, signal)
-      const error = publisher.snapshot === undefined ? describeProblems(problems) : undefined
-      if (this.#failedAt !== undefined) log.info('registry can be listed again')
-      this.#outcome = { error, problems }
-      this.#failedAt = undefined
+      this.#outcome.noteEnd(problems, publisher.snapshot === undefined ? describeProblems(problems) : undefined)
     } catch (error) {
-      if (signal.aborted) return
-      if (!isChartRepoError(error))
-        log.error('refresh failed by a fault of this program', {
-          ...errorFields(error),
-          stack: error instanceof Error ? error.stack : undefined,
-        })
-      else if (this.#outcome.error !== describeError(error)) log.warn('registry cannot be listed', errorFields(error))
-      this.#outcome = {
-        error: isChartRepoError(error) ? describeError(error) : 'an internal fault; the log has it',
-        problems: this.#outcome.problems,
-      }
-      this.#failedAt = this.#options.clock.now()
+      if (!signal.aborted) this.#outcome.noteFailure(error, this.#options.clock.now())
     }
   }
 

@@ -211,6 +211,7 @@ describe('Refresher.tell', () => {
     // Written by somebody else, who tells nobody.
     registry.addChart('a', '2.0.0', { name: 'demo', version: '2.0.0' })
     expect((await refresher.fresh()).index.versions).toBe(1)
+    await clock.advance(limits.refreshDelayMs)
     await settle()
     expect((await refresher.fresh()).index.versions).toBe(2)
   })
