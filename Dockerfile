@@ -11,20 +11,22 @@ RUN bun install --frozen-lockfile --production
 COPY tsconfig.json ./
 COPY .ci/compile .ci/compile
 COPY src src
-# The empty cache directory is made here because the final stage has no shell to make it with. Like /tmp, it is open to
-# whoever runs the container (docker run --user, or a cluster that picks the user): a new volume takes over its mode.
-RUN .ci/compile bun dist/oci-chartrepo && mkdir volumes && mkdir -m 1777 volumes/cache
+# The empty directories are made here because the final stage has no shell to make them with. Like /tmp, they are open to
+# whoever runs the container (docker run --user, or a cluster that picks the user): a new volume takes over their mode.
+RUN .ci/compile bun dist/oci-chartrepo && mkdir volumes && mkdir -m 1777 volumes/cache volumes/data
 
 FROM ${BASE_IMAGE}
 COPY --from=build /build/dist/oci-chartrepo /oci-chartrepo
 COPY --from=build --chown=65532:65532 /build/volumes/ /
 # A number, so that Kubernetes can tell that runAsNonRoot holds.
 USER 65532:65532
-# The cache is the only place that is written to: everything else works on a read-only root file system.
+# The cache and the embedded registry (./data) are the only places that are written to: everything else works on a
+# read-only root file system.
 # Bun reads its limit of simultaneous requests once, at start. Its default of 256 is for the whole process, and many
 # first downloads of large charts must not take the places of the crawl.
 ENV CACHE_DIR=/cache \
     BUN_CONFIG_MAX_HTTP_REQUESTS=1024
+WORKDIR /
 VOLUME /cache
 EXPOSE 8080
 ENTRYPOINT ["/oci-chartrepo"]

@@ -56,18 +56,23 @@ describe('image', () => {
     expect(config.ExposedPorts).toEqual({ '8080/tcp': {} })
   })
 
-  imageTest(`${prefix}holds its base, the executable of make build and an empty cache, and nothing else`, async () => {
-    const base = await buildah.create(BASE_IMAGE)
-    const { name, root } = await buildah.create(IMAGE)
-    const files = async (of: string): Promise<string[]> =>
-      (await Array.fromAsync(new Bun.Glob('**/*').scan({ cwd: of, dot: true }))).sort()
-    expect(await files(root)).toEqual([...(await files(base.root)), 'oci-chartrepo'].sort())
-    expect(await ownerOf(root, 'oci-chartrepo')).toEqual({ uid: 0, gid: 0, mode: '755' })
-    // An engine gives a new volume the owner and the mode of the directory it covers.
-    expect(await ownerOf(root, 'cache')).toEqual({ uid: USER_ID, gid: USER_ID, mode: '1777' })
-    expect(await sha256(join(root, 'oci-chartrepo'))).toBe(await sha256(await buildExecutable()))
-    expect(await buildah.run(name, '/oci-chartrepo', '--version')).toContain(packageJson.version)
-  })
+  imageTest(
+    `${prefix}holds its base, the executable of make build and two empty directories, and nothing else`,
+    async () => {
+      const base = await buildah.create(BASE_IMAGE)
+      const { name, root } = await buildah.create(IMAGE)
+      const files = async (of: string): Promise<string[]> =>
+        (await Array.fromAsync(new Bun.Glob('**/*').scan({ cwd: of, dot: true }))).sort()
+      expect(await files(root)).toEqual([...(await files(base.root)), 'oci-chartrepo'].sort())
+      expect(await ownerOf(root, 'oci-chartrepo')).toEqual({ uid: 0, gid: 0, mode: '755' })
+      // An engine gives a new volume the owner and the mode of the directory it covers.
+      for (const volume of ['cache', 'data']) {
+        expect(await ownerOf(root, volume)).toEqual({ uid: USER_ID, gid: USER_ID, mode: '1777' })
+      }
+      expect(await sha256(join(root, 'oci-chartrepo'))).toBe(await sha256(await buildExecutable()))
+      expect(await buildah.run(name, '/oci-chartrepo', '--version')).toContain(packageJson.version)
+    },
+  )
 
   imageTest(`${prefix}needs no library but those of glibc`, async () => {
     const names = (await librariesOf(await buildExecutable())).map((path) => basename(path).replace(/[-.].*$/, ''))
@@ -119,6 +124,27 @@ describe('image', () => {
     process.kill(pid, 'SIGTERM')
     expect(await child.exited).toBe(0)
     expect(findSecrets(child.stdout() + child.stderr())).toEqual([])
+  })
+
+  imageTest(`${prefix}is a registry of its own without arguments, in its volume`, async () => {
+    await using temp = await openTempDir()
+    const volumes: Record<string, string> = {}
+    for (const name of ['cache', 'data']) {
+      await mkdir(join(temp.path, name), { mode: 0o700 })
+      await chown(join(temp.path, name), USER_ID, USER_ID)
+      volumes[join(temp.path, name)] = `/${name}`
+    }
+    const chart = await chartArtifact({ name: 'web', version: '1.2.3' })
+    await using container = await buildah.openContainer(IMAGE, { volumes, args: ['--port=0'] })
+    const { child, pid } = container
+    const [, port] = await waitForOutput(child, 'stdout', / at http:\/\/\S*:(\d+)/)
+    const url = `http://127.0.0.1:${port}`
+    await pushArtifact({ origin: url, fetch: (path, init) => fetch(url + path, init) }, 'team/web', '1.2.3', chart)
+    const index = await fetch(`${url}/index.yaml`)
+    expect(await index.text()).toContain('charts/web-1.2.3.tgz')
+    expect(await Bun.file(join(temp.path, 'data/team/web/index.json')).text()).toContain('1.2.3')
+    process.kill(pid, 'SIGTERM')
+    expect(await child.exited).toBe(0)
   })
 })
 
