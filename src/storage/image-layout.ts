@@ -13,6 +13,7 @@ import { mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises
 import { dirname, join } from 'node:path'
 import { ChartRepoError, isChartRepoError } from '../errors.ts'
 import { errorCode } from '../lib/error-code.ts'
+import { Turns } from '../lib/turns.ts'
 import { limits } from '../limits.ts'
 import { type Digest, type DigestAlgorithm, digestAlgorithm, digestHex, isDigest } from '../oci/digest.ts'
 import type { DirectorySyncs } from './directory-syncs.ts'
@@ -50,6 +51,8 @@ export const INDEX_NAME = 'index.json'
 export const BLOBS_NAME = 'blobs'
 
 export class ImageLayout {
+  /** Whoever writes or removes a blob that the index names, or is about to name, takes its turn. */
+  readonly turns = new Turns<Digest>()
   readonly #options: ImageLayoutOptions
   #seen: Look | undefined
   #waiting: Change[] = []
@@ -203,8 +206,9 @@ export class ImageLayout {
   async #makeDirectory(path: string): Promise<void> {
     const { draftsDir, syncs } = this.#options
     await mkdir(path, { recursive: true })
-    for (let parent = dirname(path); parent.length >= dirname(draftsDir).length; parent = dirname(parent)) {
-      await syncs.sync(parent)
+    const root = dirname(draftsDir)
+    for (let child = path; child !== root && child !== dirname(child); child = dirname(child)) {
+      await syncs.sync(dirname(child))
     }
   }
 
@@ -219,6 +223,7 @@ export class ImageLayout {
       await this.#alone.shift()?.()
       const batch = this.#waiting
       this.#waiting = []
+      if (batch.length === 0) continue
       try {
         const before = (await this.#readIndex()) ?? LayoutIndex.empty
         let after = before

@@ -51,26 +51,26 @@ export class LayoutManifests {
       throw new ChartRepoError('DIGEST_INVALID', message)
     }
     const links = this.#keepLinks(digest, mediaType, parseLinks(bytes, mediaType))
-    if (await this.#isWhole(layout, digest)) this.#blobs.touch(layout, digest)
-    else await layout.writeBlob(digest, bytes)
-    this.#blobs.hold(digest, new Uint8Array(bytes))
-    await layout.change({ add: { manifest: { digest, mediaType, size: bytes.byteLength }, tags } })
-    // Whoever removed it in the meantime may have found it unlisted.
-    if (this.#blobs.size(layout, digest) === undefined) await layout.writeBlob(digest, bytes)
+    await layout.turns.take(digest, async () => {
+      // First: from here on no sweep takes it away.
+      this.#blobs.touch(layout, digest)
+      if (!(await this.#isWhole(layout, digest))) await layout.writeBlob(digest, bytes)
+      this.#blobs.hold(digest, new Uint8Array(bytes))
+      await layout.change({ add: { manifest: { digest, mediaType, size: bytes.byteLength }, tags } })
+    })
     return { digest, subject: links.subject }
   }
 
   /** Whether it was there. */
   async remove(layout: ImageLayout, index: LayoutIndex, digest: Digest): Promise<boolean> {
     const found = await this.find(layout, index, digest)
-    const wasListed = await layout.change({ removeManifest: digest })
-    if (found === undefined && !wasListed) return false
-    // An index that still names it must not bring it back. Somebody may have pushed it again by now.
-    await layout.runAlone(async () => {
-      const left = await layout.read()
-      if (left?.manifests.has(digest) !== true) await this.#blobs.remove(layout, digest)
+    return await layout.turns.take(digest, async () => {
+      const wasListed = await layout.change({ removeManifest: digest })
+      if (found === undefined && !wasListed) return false
+      // An index that still names it must not bring it back.
+      await this.#blobs.remove(layout, digest)
+      return true
     })
-    return true
   }
 
   /** The manifests about `subject`, by digest, from the one behind `after` on. Each is read when it is asked for. */
@@ -175,7 +175,9 @@ export class LayoutManifests {
     const collect = async () => {
       const nested = new Map<Digest, StoredManifest>()
       const waiting = [...index.manifests.values()].filter(isIndex)
+      const slices = new TimeSlices()
       for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+        if (slices.isOver()) await slices.next()
         for (const child of (await this.#tryLinksOf(layout, next))?.manifests ?? []) {
           if (nested.has(child.digest)) continue
           nested.set(child.digest, child)
