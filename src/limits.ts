@@ -127,7 +127,7 @@ export const limits = {
   documentPageBytes: 1 * MiB,
   /** Files from this size on are sent in pieces: what is smaller holds up everybody else for a few milliseconds. */
   minPiecedFileBytes: 16 * MiB,
-  /** A piece of such a file, or of an index that was amended; larger ones for clients that are quick. Each client holds three: two ahead, one on its way. */
+  /** A piece of such a file, or of an index that was amended; larger ones for clients that are quick. Each client holds two. */
   minSentPieceBytes: 64 * KiB,
   maxSentPieceBytes: 512 * KiB,
   sentPiecesAhead: 2,

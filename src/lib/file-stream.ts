@@ -17,7 +17,7 @@ export interface FilePart {
 
 /**
  * The bytes of a part of a file. It is open from the first piece on: removing it does not break them off. The memory of a
- * piece is used again: it holds until the next but one is asked for.
+ * piece is used again: it holds until the next is asked for.
  * @param now milliseconds, for the client's speed
  * @throws the system's error; an Error when the file ends before the part does
  */
@@ -70,7 +70,7 @@ export async function openStream(pieces: AsyncGenerator<Uint8Array>): Promise<Re
   )
 }
 
-/** One for each piece ahead, and one that is on its way to the client: fresh memory costs more than reading into it. */
+/** One for each piece that is read: fresh memory costs more than reading into it. */
 class PieceBuffers {
   readonly #used: Uint8Array<ArrayBuffer>[] = []
   #bytes: number = limits.minSentPieceBytes
@@ -83,7 +83,7 @@ class PieceBuffers {
 
   /** The one that was used the longest time ago, or a new one in its place where the size is another. */
   next(atMost: number): Uint8Array<ArrayBuffer> {
-    const oldest = this.#used.length > limits.sentPiecesAhead ? this.#used.shift() : undefined
+    const oldest = this.#used.length === limits.sentPiecesAhead ? this.#used.shift() : undefined
     const buffer = oldest?.byteLength === this.#bytes ? oldest : new Uint8Array(this.#bytes)
     this.#used.push(buffer)
     return buffer.subarray(0, atMost)

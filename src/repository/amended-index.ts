@@ -147,8 +147,8 @@ async function* ofSize(size: number, parts: AsyncGenerator<Uint8Array>): AsyncGe
 }
 
 /**
- * The bytes of the pieces, which come in the order of the base: over one open file and one page of it, because as many
- * are under way as there are slow readers. Each part holds until the next but one. @throws RangeError when the base is cut
+ * The bytes of the pieces, which come in the order of the base: over one open file and little of it, because as many
+ * are under way as there are slow readers. Each part holds until the next. @throws RangeError when the base is cut
  */
 async function* readPieces(pieces: readonly Piece[], base: KeptDocument | undefined): AsyncGenerator<Uint8Array> {
   const kept = pieces.filter((piece) => 'end' in piece)

@@ -39,7 +39,7 @@ export interface KeptDocument {
   open(): Promise<Blob | undefined>
   /** Some of them, for another document; undefined where all are in memory. The pages end with an error when they are gone. */
   readonly read: ((start: number, end: number) => Pages) | undefined
-  /** The same for a client. What is handed out holds until the next but one is asked for. */
+  /** The same for a client, a little ahead of it. What is handed out holds until the next is asked for. */
   readonly readAhead: ((start: number, end: number) => AsyncGenerator<Uint8Array>) | undefined
 }
 

@@ -124,7 +124,8 @@ export class Refresher {
 
   /**
    * The snapshot with everything in it that was pushed two seconds before this call, if that can be had within the
-   * refresh wait; else the newest there is.
+   * refresh wait; else the newest there is. Where pushes are told that is the newest, and has them all: only what other
+   * tools have written is looked for behind it.
    * @throws SNAPSHOT_MISSING when there is none yet.
    */
   async fresh(): Promise<Snapshot> {
@@ -135,10 +136,12 @@ export class Refresher {
     if (publisher.snapshot === undefined) {
       // The rounds of a first crawl keep their distance; readers start none but the very first.
       if (this.#running !== undefined || publisher.rounds === 0) await this.#waitFor(this.#refresh())
+    } else if (publisher.amends) {
+      // Nobody waits for news where news are told.
+      if (!this.#isPaused()) this.#refreshSoon(publisher.snapshot)
     } else if (this.#isStale() && !this.#isPaused() && !this.#isResting()) {
-      // Nobody is made to wait for news where news are told, nor in an outage for what is likely to fail again.
-      if (publisher.amends) this.#refreshSoon()
-      else if (this.#outcome.error === undefined) await this.#waitFor(this.#refreshFresh())
+      // Nor in an outage for what is likely to fail again.
+      if (this.#outcome.error === undefined) await this.#waitFor(this.#refreshFresh())
       else void this.#refreshFresh()
     }
     const { snapshot } = this
@@ -188,12 +191,12 @@ export class Refresher {
     await this.#refresh()
   }
 
-  /** For readers who do not wait for it: once they have their answer, which would come later beside it. */
-  #refreshSoon(): void {
+  /** For readers who do not wait: once the snapshot is old, and they have their answer, which would come later beside it. */
+  #refreshSoon({ listedAt }: Snapshot): void {
     const { clock } = this.#options
-    const { signal } = this.#stopping
+    const delayMs = Math.max(limits.refreshDelayMs, limits.freshSnapshotMs - Math.abs(clock.now() - listedAt))
     this.#soon ??= clock
-      .sleep(limits.refreshDelayMs, signal)
+      .sleep(delayMs, this.#stopping.signal)
       .then(
         () => this.#refreshFresh(),
         () => undefined,

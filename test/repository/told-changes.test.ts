@@ -203,18 +203,38 @@ describe('Refresher.tell', () => {
     expect((await refresher.fresh()).index.versions).toBe(1)
   })
 
-  test('lets no reader wait for a crawl, which goes on behind it', async () => {
+  test('lets no reader wait for a crawl, which begins when they have their answer', async () => {
     const { refresher, registry, clock } = openStage({ amends: true })
     registry.addChart('a', '1.0.0', { name: 'demo', version: '1.0.0' })
     await refresher.fresh()
     await clock.advance(limits.freshSnapshotMs + 1)
     // Written by somebody else, who tells nobody.
     registry.addChart('a', '2.0.0', { name: 'demo', version: '2.0.0' })
-    expect((await refresher.fresh()).index.versions).toBe(1)
+    const before = registry.count('catalog')
+    for (let i = 0; i < 3; i++) expect((await refresher.fresh()).index.versions).toBe(1)
+    await settle()
+    expect([registry.count('catalog'), clock.sleeping]).toEqual([before, 1])
     await clock.advance(limits.refreshDelayMs)
     await settle()
     expect((await refresher.fresh()).index.versions).toBe(2)
+    expect(registry.count('catalog')).toBe(before + 1)
   })
+
+  test.each([0, 1000])(
+    'has what others wrote two seconds after somebody asked, %d ms after the last crawl',
+    async (age) => {
+      const { refresher, registry, clock } = openStage({ amends: true })
+      registry.addChart('a', '1.0.0', { name: 'demo', version: '1.0.0' })
+      await refresher.fresh()
+      await clock.advance(age)
+      registry.addChart('a', '2.0.0', { name: 'demo', version: '2.0.0' })
+      // It is too young to be looked at again, until it is not.
+      expect((await refresher.fresh()).index.versions).toBe(1)
+      await clock.advance(limits.freshSnapshotMs)
+      await settle()
+      expect(refresher.snapshot?.index.versions).toBe(2)
+    },
+  )
 
   test('makes the index as a whole soon after, not at the next interval', async () => {
     const { refresher, registry, clock, documents } = openStage({ amends: true })
