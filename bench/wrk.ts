@@ -31,6 +31,7 @@ export async function runWrk(options: WrkOptions): Promise<WrkAnswers> {
   const { stdout } = await runOrThrow(wrk)
   if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`wrk met errors at ${url}: ${stdout}`)
   const [, rate, median] = /^rate (\S+) median (\S+)$/m.exec(stdout) ?? []
+  if (!(Number(rate) > 0)) throw new Error(`wrk had no answer from ${url} in ${seconds} s: ${stdout}`)
   return { rate: Number(rate), medianMs: Number(median) / 1000 }
 }
 

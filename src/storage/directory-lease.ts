@@ -51,8 +51,12 @@ export class DirectoryLease {
   async ensure(): Promise<void> {
     if (this.#isTaken()) return
     const { root, log } = this.#options
+    const wasTaken = this.#lock !== undefined
     this.#taking ??= this.#takeAgain()
-      .then(() => log.info('directory of the registry can be written again', { dir: root }))
+      .then(() => {
+        if (!wasTaken) log.info('directory of the registry can be written again', { dir: root })
+        else log.warn('somebody removed files of the registry; uploads under way are lost', { dir: root })
+      })
       .finally(() => {
         this.#taking = undefined
       })

@@ -33,5 +33,5 @@ export function isSameStamp(a: FileStamp, b: FileStamp): boolean {
 
 /** Whether a later change is sure to give another stamp: to be asked before what it is the stamp of is read. */
 export function isSettled({ modifiedAt }: FileStamp): boolean {
-  return Date.now() - Number(modifiedAt / 1_000_000n) > limits.coarsestFileTimeMs
+  return Math.abs(Date.now() - Number(modifiedAt / 1_000_000n)) > limits.coarsestFileTimeMs
 }

@@ -3,7 +3,7 @@
  * file is the truth, whoever wrote or removed it: what is in memory is handed out as long as its file is there.
  */
 
-import { unlinkSync, utimesSync } from 'node:fs'
+import { accessSync, constants, unlinkSync, utimesSync } from 'node:fs'
 import { copyFile, link, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
@@ -54,7 +54,10 @@ export class LayoutBlobs {
     if (stamp === undefined) return undefined
     const hot = this.#hot.get(digest)
     if (hot?.size === stamp.size) return hot
-    if (stamp.size > limits.maxHotBlobBytes) return Bun.file(path)
+    if (stamp.size > limits.maxHotBlobBytes) {
+      await withReadFaults(async () => accessSync(path, constants.R_OK), `The file of blob ${digest}`)
+      return Bun.file(path)
+    }
     const bytes = await readAll(path, digest)
     if (bytes === undefined) return undefined
     if (digestBytes(bytes, digestAlgorithm(digest)) !== digest) throw damaged(digest)

@@ -58,7 +58,7 @@ export class LocalCharts implements RepositoryLister, TagLister, ManifestReader,
     return bytes
   }
 
-  /** The verified bytes of a blob of a chart. @throws LAYOUT_DAMAGED, DIGEST_MISMATCH */
+  /** The verified bytes of a blob of a chart. @throws LAYOUT_DAMAGED, also when it has another size than its manifest says */
   async open(repository: string, { digest, size }: Pick<Descriptor, 'digest' | 'size'>): Promise<Blob | undefined> {
     const blob = await this.#registry.openVerified(repository, digest)
     if (blob !== undefined && blob.size !== size) throw wrongSize(digest, blob.size, size)
@@ -77,7 +77,7 @@ export class LocalCharts implements RepositoryLister, TagLister, ManifestReader,
 
 function wrongSize(digest: Digest, actual: number, wanted: number): ChartRepoError {
   return new ChartRepoError(
-    'DIGEST_MISMATCH',
+    'LAYOUT_DAMAGED',
     `Cannot use blob ${digest}: it has ${actual} bytes, ${wanted} were promised`,
   )
 }

@@ -112,6 +112,10 @@ export class LocalRegistry implements RegistryStore {
   async sweep(): Promise<void> {
     const { clock, log, sweepDelayMs } = this.#options
     const since = clock.now() - sweepDelayMs
+    await this.#lease.ensure().catch((error: unknown) => {
+      // What else keeps it from writing may be that there is no room, which is made here.
+      if (isChartRepoError(error, 'STORAGE_DENIED')) throw error
+    })
     let removed = 0
     for (const repository of await this.#tree.list()) {
       if (this.#stopping.signal.aborted) return
@@ -212,11 +216,16 @@ export class LocalRegistry implements RegistryStore {
   }
 
   async removeBlob(repository: string, digest: Digest): Promise<boolean> {
-    const { layout, index } = await this.#look(repository)
-    if (index?.manifests.has(digest) === true) {
-      throw new ChartRepoError('BLOB_IS_MANIFEST', `${digest} is a manifest of ${repository}`)
-    }
-    return await this.#whenTaken(() => this.#blobs.remove(layout, digest))
+    const { layout } = await this.#look(repository)
+    return await this.#whenTaken(() =>
+      // Somebody may be about to push it as a manifest.
+      layout.turns.take(digest, async () => {
+        if ((await layout.read())?.manifests.has(digest) === true) {
+          throw new ChartRepoError('BLOB_IS_MANIFEST', `${digest} is a manifest of ${repository}`)
+        }
+        return await this.#blobs.remove(layout, digest)
+      }),
+    )
   }
 
   async beginUpload(repository: string, algorithm: DigestAlgorithm): Promise<UploadProgress> {

@@ -273,6 +273,19 @@ describe.concurrent('a repository of a registry', () => {
     expect(await repositoriesOf(server)).toEqual(['app', 'other'])
   })
 
+  testUnprivileged(`${unprivileged}with files that cannot be read says so, however large they are`, async () => {
+    await using dir = await openTempDir()
+    await using server = await openUnprivileged(dir.path)
+    for (const size of [1000, 2_000_000, 20_000_000]) {
+      const bytes = new Uint8Array(size).fill(7)
+      const digest = digestOf(bytes)
+      await pushBlob(server, 'app', bytes)
+      await chmod(join(dir.path, 'root/app/blobs', digest.replace(':', '/')), 0o000)
+      await expectRefusal(await server.get(`/v2/app/blobs/${digest}`), 500, 'UNKNOWN')
+    }
+    for (const complaint of complaintsOf(server)) expect(complaint).toMatch(/^warn: request failed: .*EACCES/)
+  })
+
   testUnprivileged(`${unprivileged}that cannot be read at the start is there once it can be`, async () => {
     await using dir = await openTempDir()
     const locked = join(dir.path, 'root/app')

@@ -33,3 +33,24 @@ test.each(['.uploads', '.lock', '.'])(
     await registry.close()
   },
 )
+
+test("sweeps nothing in a directory that is another server's by now", async () => {
+  await using temp = await openTempDir()
+  const clock = new FakeClock({ now: Date.now() })
+  const options = { root: temp.path, sweepIntervalMs: 0, sweepDelayMs: 1000, clock, log: captureLog() }
+  const first = await LocalRegistry.open(options)
+  const { id } = await first.beginUpload('demo', 'sha256')
+  const end = { body: streamOf(layer.bytes), start: 0, length: undefined, digest: layer.digest }
+  await first.finishUpload('demo', id, end)
+  await clock.advance(2000)
+  await rm(join(temp.path, '.lock'))
+  const second = await LocalRegistry.open(options)
+  expect(await rejection(first.sweep())).toMatchObject({ code: 'STORAGE_DENIED' })
+  expect((await second.statBlob('demo', layer.digest)) ?? 0).toBe(layer.size)
+  await second.close()
+  // It was just asked for.
+  await clock.advance(2000)
+  await first.sweep()
+  expect(await first.statBlob('demo', layer.digest)).toBeUndefined()
+  await first.close()
+})

@@ -79,7 +79,7 @@ describe('what is wrong', () => {
       () => stage.charts.readBlob('team/demo', described(large), { maxBytes: large.size - 1 }),
       () => stage.charts.open('team/demo', wrong),
     ])
-      expect(await rejection(reading())).toMatchObject({ code: 'DIGEST_MISMATCH' })
+      expect(await rejection(reading())).toMatchObject({ code: 'LAYOUT_DAMAGED' })
   })
 
   test('in its bytes is damage, be it large or small', async () => {

@@ -33,13 +33,14 @@ export async function answerReferrers(
   for await (const referrer of store.listReferrers(repository, digest, last)) {
     if (wanted !== '' && referrer.artifactType !== wanted) continue
     const descriptor = renderDescriptor(referrer)
-    if (page.length > 0 && bytes + descriptor.length > limits.maxReferrersPageBytes) {
+    const length = Buffer.byteLength(descriptor)
+    if (page.length > 0 && bytes + length > limits.maxReferrersPageBytes) {
       const next = new URLSearchParams({ ...(wanted !== '' && { artifactType: wanted }), last })
       headers.set('link', `</v2/${repository}/referrers/${digest}?${next}>; rel="next"`)
       break
     }
     page.push(descriptor)
-    bytes += descriptor.length
+    bytes += length
     last = referrer.digest
   }
   const head = `{"schemaVersion":2,"mediaType":"${mediaTypes.ociIndex}","manifests":[`
