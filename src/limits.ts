@@ -127,10 +127,12 @@ export const limits = {
   documentPageBytes: 1 * MiB,
   /** Files from this size on are sent in pieces: what is smaller holds up everybody else for a few milliseconds. */
   minPiecedFileBytes: 16 * MiB,
-  /** A piece of such a file, or of an index that was amended; larger ones for clients that are quick. Each client holds two. */
+  /** A piece of such a file, or of an index that was amended; larger ones for clients that are quick. Each client holds two, and the runtime what is left of one. */
   minSentPieceBytes: 64 * KiB,
   maxSentPieceBytes: 512 * KiB,
   sentPiecesAhead: 2,
+  /** What all clients' pieces come to beyond the smallest ones: fifty quick clients. Sockets take megabytes at once, so that who reads nothing looks quick at first. */
+  maxLargePieceBytes: 64 * MiB,
   /** Who takes a piece within this time is quick: with the largest pieces, 25 MiB a second. */
   promptReaderMs: 20,
   /** Bytes of entries that were put together from the catalog, after which garbage is collected without waiting for the next look. */

@@ -45,6 +45,7 @@ export async function* readFileAhead(part: FilePart, now = () => performance.now
   } finally {
     // Not under a read that goes on: its descriptor may be another file's by then.
     await Promise.allSettled(ahead)
+    buffers.release()
     await file.close()
   }
 }
@@ -72,13 +73,24 @@ export async function openStream(pieces: AsyncGenerator<Uint8Array>): Promise<Re
 
 /** One for each piece that is read: fresh memory costs more than reading into it. */
 class PieceBuffers {
+  /** What those of all clients come to, beyond the smallest pieces. */
+  static #largeBytes = 0
   readonly #used: Uint8Array<ArrayBuffer>[] = []
   #bytes: number = limits.minSentPieceBytes
 
   /** Memory goes to clients that are quick, of which there are only as many as the network carries. */
   adapt(waitedMs: number): void {
     const isQuick = waitedMs <= limits.promptReaderMs
-    this.#bytes = isQuick ? Math.min(this.#bytes * 2, limits.maxSentPieceBytes) : limits.minSentPieceBytes
+    const wanted = isQuick ? Math.min(this.#bytes * 2, limits.maxSentPieceBytes) : limits.minSentPieceBytes
+    const more = (wanted - this.#bytes) * (limits.sentPiecesAhead + 1)
+    if (PieceBuffers.#largeBytes + more > limits.maxLargePieceBytes) return
+    PieceBuffers.#largeBytes += more
+    this.#bytes = wanted
+  }
+
+  /** Leaves the memory to others. */
+  release(): void {
+    this.adapt(Number.POSITIVE_INFINITY)
   }
 
   /** The one that was used the longest time ago, or a new one in its place where the size is another. */

@@ -64,6 +64,28 @@ describe('a file as a stream', () => {
     for (const { bytes: got } of [quick, slow]) expect(got.equals(bytes)).toBe(true)
   })
 
+  test('gives large pieces to no more clients than there is memory for', async () => {
+    const readers = await Promise.all(
+      Array.from({ length: 100 }, async () =>
+        (await openFile({ path, start: 0, end: bytes.length }, () => 0)).getReader(),
+      ),
+    )
+    const sizes = readers.map(() => 0)
+    // As many as it takes to come from the smallest to the largest.
+    for (let size = limits.minSentPieceBytes; size <= limits.maxSentPieceBytes * 2; size *= 2) {
+      for (const [place, reader] of readers.entries()) sizes[place] = (await reader.read()).value?.byteLength ?? 0
+    }
+    const beyond = sizes.reduce(
+      (sum, size) => sum + (size - limits.minSentPieceBytes) * (limits.sentPiecesAhead + 1),
+      0,
+    )
+    expect(beyond).toBeGreaterThan(limits.maxLargePieceBytes / 2)
+    expect(beyond).toBeLessThanOrEqual(limits.maxLargePieceBytes)
+    await Promise.all(readers.map((reader) => reader.cancel()))
+    const next = await read(await openFile({ path, start: 0, end: bytes.length }, () => 0))
+    expect(Math.max(...next.sizes)).toBe(limits.maxSentPieceBytes)
+  })
+
   test('leaves a piece as it is until the next is asked for', async () => {
     const stream = await openFile({ path, start: 0, end: bytes.length }, () => 0)
     let position = 0
