@@ -35,11 +35,14 @@ export async function respondWithContent(request: Request, content: Content): Pr
       headers: { 'content-range': `bytes */${size}`, 'cache-control': 'no-store' },
     })
   }
-  if (range === undefined && content.stream !== undefined) return new Response(await content.stream(), { headers })
+  const isPieced = !endsByClosing(request)
+  if (range === undefined && content.stream !== undefined && isPieced)
+    return new Response(await content.stream(), { headers })
   const blob = await content.open()
-  if (range === undefined) return new Response(await bodyOf(blob, 0, blob.size), { headers })
-  const { start, end } = range
-  return new Response(await bodyOf(blob, start, end), {
+  const { start, end } = range ?? { start: 0, end: blob.size }
+  const body = isPieced ? await bodyOf(blob, start, end) : partOf(blob, start, end)
+  if (range === undefined) return new Response(body, { headers })
+  return new Response(body, {
     status: 206,
     headers: { ...headers, 'content-range': `bytes ${start}-${end - 1}/${size}` },
   })
@@ -51,5 +54,17 @@ async function bodyOf(blob: Blob, start: number, end: number): Promise<Blob | Re
   if (path !== undefined && end - start >= limits.minPiecedFileBytes) {
     return await openStream(readFileAhead({ path, start, end }))
   }
+  return partOf(blob, start, end)
+}
+
+function partOf(blob: Blob, start: number, end: number): Blob {
   return start === 0 && end === blob.size ? blob : blob.slice(start, end)
+}
+
+/**
+ * Whether what has no length may end by the end of the connection, as in HTTP/1.0: then it looks whole too when the server
+ * is killed. The runtime does not say the version; nginx, which speaks it by default, asks for the connection to be closed.
+ */
+function endsByClosing(request: Request): boolean {
+  return /(?:^|,)\s*close\s*(?:,|$)/i.test(request.headers.get('connection') ?? '')
 }

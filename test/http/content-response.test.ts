@@ -1,9 +1,14 @@
 /** Conditional requests and ranges, against a slice of the bytes. */
 import { describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { allowsRange, matchesNone } from '../../src/http/conditional.ts'
 import { respondWithContent } from '../../src/http/content-response.ts'
 import { textResponse } from '../../src/http/error-table.ts'
+import { openStream, readFileAhead } from '../../src/lib/file-stream.ts'
+import { limits } from '../../src/limits.ts'
+import { sendRaw } from '../faults/raw-request.ts'
+import { openTempDir } from '../stand/temp-dir.ts'
 
 const etag = '"sha256:abc"'
 
@@ -164,5 +169,25 @@ test('textResponse is one line of plain text that nobody keeps', async () => {
     'content-type': 'text/plain; charset=utf-8',
     'cache-control': 'no-store',
     allow: 'GET',
+  })
+})
+
+describe('what is sent in pieces', () => {
+  test.each(['a file', 'a stream'])('has its length, as %s, for clients of HTTP/1.0 (nginx)', async (kind) => {
+    await using temp = await openTempDir()
+    const path = join(temp.path, 'large')
+    const size = limits.minPiecedFileBytes
+    await Bun.write(path, new Uint8Array(size))
+    const stream = kind === 'a stream' ? () => openStream(readFileAhead({ path, start: 0, end: size })) : undefined
+    await using server = Bun.serve({
+      port: 0,
+      hostname: '127.0.0.1',
+      fetch: (request) => respondWithContent(request, { etag, size, headers: {}, open: () => Bun.file(path), stream }),
+    })
+    const head = `Host: ${server.url.host}\r\nConnection: close`
+    const old = await sendRaw(server.url.host, `GET / HTTP/1.0\r\n${head}\r\n\r\n`)
+    expect([old.headers['content-length'], old.body.length]).toEqual([String(size), size])
+    const part = await sendRaw(server.url.host, `GET / HTTP/1.0\r\n${head}\r\nRange: bytes=0-\r\n\r\n`)
+    expect([part.headers['content-length'], part.body.length]).toEqual([String(size), size])
   })
 })
