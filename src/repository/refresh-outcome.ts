@@ -6,7 +6,7 @@ import type { Problem } from './catalog.ts'
 
 export class RefreshOutcome {
   readonly #log: Log
-  /** Why it failed; undefined when it did not. */
+  /** Why it failed, or why there is nothing to serve although it did not. */
   error: string | undefined
   /** What it could not read; of the one before where it failed. */
   problems: readonly Problem[] = []

@@ -30,7 +30,7 @@ export interface RefresherOptions {
 }
 
 export interface RefreshStatus {
-  /** Why the last refresh failed; undefined when it did not. */
+  /** Why the last refresh failed, or why there is nothing to serve although it did not. */
   readonly error: string | undefined
   /** What the last refresh could not read. */
   readonly problems: readonly Problem[]
