@@ -150,6 +150,8 @@ export const limits = {
   uploadIdleMs: 3_600_000,
   /** Chunks from this length on are refused at once when the disk has no room for them; asking for the room costs as much as writing a page. */
   minCheckedChunkBytes: 1 * MiB,
+  /** Bytes of an upload after which the disk is made to begin with them: the sync at its end has less to wait for. */
+  syncAheadBytes: 64 * MiB,
   /** How often uploads that were given up are looked for. */
   uploadSweepIntervalMs: 300_000,
   /** Blobs too large for memory that are known to be whole, so that they are not hashed again; a hundred bytes each. */

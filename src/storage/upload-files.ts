@@ -217,14 +217,22 @@ function unknownUpload(): ChartRepoError {
   return new ChartRepoError('UPLOAD_UNKNOWN', 'There is no such upload in this repository')
 }
 
-/** Writes each piece while the next one arrives. */
+/** Writes each piece while the next one arrives, and lets the disk begin before there is all of it to be synced. */
 async function copyInto(upload: Upload, file: FileHandle, body: ReadableStream<Uint8Array> | null): Promise<void> {
   let writing: Promise<void> = Promise.resolve()
+  let syncing: Promise<void> | undefined
+  let syncedSize = upload.size
   const write = async (piece: Uint8Array) => {
     const written = file.writeFile(piece)
     upload.hasher.update(piece)
     await written
     upload.size += piece.byteLength
+    if (upload.size - syncedSize < limits.syncAheadBytes) return
+    // One at a time: a disk that is slower than the client is waited for.
+    await syncing
+    syncedSize = upload.size
+    syncing = file.datasync()
+    syncing.catch(() => undefined)
   }
   try {
     for await (const piece of body ?? []) {
@@ -235,7 +243,10 @@ async function copyInto(upload: Upload, file: FileHandle, body: ReadableStream<U
     }
   } catch (cause) {
     await writing
+    await syncing
     throw new ChartRepoError('UPLOAD_INVALID', 'The body broke off', { cause })
   }
   await writing
+  // What it failed with is told once, and not to the sync that follows.
+  await syncing
 }

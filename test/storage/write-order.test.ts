@@ -3,6 +3,8 @@ import { afterEach, expect, spyOn, test } from 'bun:test'
 import { existsSync, readlinkSync } from 'node:fs'
 import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { join } from 'node:path'
+import { limits } from '../../src/limits.ts'
+import { digestBytes } from '../../src/oci/digest.ts'
 import { DirectorySyncs } from '../../src/storage/directory-syncs.ts'
 import { ImageLayout } from '../../src/storage/image-layout.ts'
 import { LayoutBlobs } from '../../src/storage/layout-blobs.ts'
@@ -12,6 +14,7 @@ import { LocalRegistry } from '../../src/storage/local-registry.ts'
 import { FakeClock } from '../lib/fake-clock.ts'
 import { openTempDir } from '../stand/temp-dir.ts'
 import { captureLog } from '../telemetry/captured-log.ts'
+import { rejection } from '../upstream/fake-send.ts'
 import { makeBlob, streamOf } from './blob-content.ts'
 import { makeImage } from './layout-content.ts'
 
@@ -59,6 +62,28 @@ test('a push is on the disk before it is answered: each file, its directory, and
   const made = synced.splice(0)
   expect([made[0], ...made.slice(-3)]).toEqual(['draft', 'new/blobs/sha256', 'draft', 'new'])
   expect(made).toContain('new/blobs')
+  await registry.close()
+})
+
+test('a disk that fails while a large upload still comes is not taken for one that has it', async () => {
+  await using temp = await openTempDir()
+  const options = { root: temp.path, sweepIntervalMs: 0, sweepDelayMs: 0, clock: new FakeClock(), log: captureLog() }
+  const registry = await LocalRegistry.open(options)
+  await using some = await open(temp.path)
+  const prototype = Object.getPrototypeOf(some) as FileHandle
+  const fault = Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO', syscall: 'fdatasync' })
+  const spy = spyOn(prototype, 'datasync').mockRejectedValueOnce(fault)
+  restore.push(() => spy.mockRestore())
+  const bytes = new Uint8Array(limits.syncAheadBytes + 1)
+  const push = async () => {
+    const { id } = await registry.beginUpload('demo', 'sha256')
+    const end = { body: new Blob([bytes]).stream(), start: 0, length: undefined, digest: digestBytes(bytes) }
+    await registry.finishUpload('demo', id, end)
+  }
+  expect(await rejection(push())).toMatchObject({ code: 'STORAGE_DENIED', cause: fault })
+  expect(await registry.statBlob('demo', digestBytes(bytes)).catch(() => undefined)).toBeUndefined()
+  await push()
+  expect([spy.mock.calls.length, await registry.statBlob('demo', digestBytes(bytes))]).toEqual([2, bytes.length])
   await registry.close()
 })
 
