@@ -23,7 +23,7 @@ export interface BaseDocuments {
 }
 
 /** Charts that are not in the base, as they were rendered: by their key and format. */
-export type RenderedCharts = Map<string, Readonly<Record<IndexFormat, Uint8Array<ArrayBuffer>>>>
+export type RenderedCharts = Map<string, Map<IndexFormat, Uint8Array<ArrayBuffer>>>
 
 export interface AmendedIndexOptions {
   readonly key: string
@@ -52,41 +52,52 @@ export class AmendedIndex implements PublishedIndex {
   readonly key: string
   readonly charts: number
   readonly versions: number
-  readonly plainBytes: number
+  readonly #options: AmendedIndexOptions
   readonly #documents = new Map<IndexFormat, IndexDocument>()
 
-  /** @throws TypeError when an entry of a chart that is not in the base is not there */
   constructor(options: AmendedIndexOptions) {
-    const { key, formats, charts, rendered } = options
+    const { key, charts, base, formats, rendered } = options
+    this.#options = options
     this.key = key
     this.charts = charts.length
     this.versions = charts.reduce((sum, { versions }) => sum + versions.length, 0)
     const wanted = new Set<string>()
     for (const chart of charts) {
-      if (formats.every((format) => options.base.places.get(format)?.has(chart.key))) continue
-      wanted.add(chart.key)
-      if (!rendered.has(chart.key)) rendered.set(chart.key, renderForms(chart, options))
+      if (!formats.every((format) => base.places.get(format)?.has(chart.key))) wanted.add(chart.key)
     }
     for (const known of rendered.keys()) if (!wanted.has(known)) rendered.delete(known)
-    for (const format of formats) this.#documents.set(format, makeDocument(format, options))
-    this.plainBytes = Math.max(...[...this.#documents.values()].map(({ size }) => size))
   }
 
-  /** The plain form, whatever coding is asked for. */
+  get plainBytes(): number {
+    return Math.max(...this.#options.formats.map((format) => this.document(format).size))
+  }
+
+  /** The plain form, whatever coding is asked for. Made when somebody asks for it: more may be pushed before. */
   document(format: IndexFormat): IndexDocument {
-    const document = this.#documents.get(format)
-    if (document === undefined) throw new TypeError(`There is no index as ${format}`)
-    return document
+    const known = this.#documents.get(format)
+    if (known !== undefined) return known
+    if (!this.#options.formats.includes(format)) throw new TypeError(`There is no index as ${format}`)
+    try {
+      const document = makeDocument(format, this.#options)
+      this.#documents.set(format, document)
+      return document
+    } catch (error) {
+      throw this.#options.toReadersFault(error)
+    }
   }
 }
 
-function renderForms(chart: KeyedChart, { formats, readEntries, urlOf }: AmendedIndexOptions) {
-  const render = (format: IndexFormat): Uint8Array<ArrayBuffer> => {
-    if (!formats.includes(format)) return new Uint8Array()
-    const parts = { readEntries: (records: readonly ChartRecord[]) => readEntries(records, format), urlOf }
-    return utf8.encode([...renderChart(format, chart, parts)].join(''))
-  }
-  return { yaml: render('yaml'), json: render('json') }
+/** What is to be in the place of a chart that the base does not have; rendered once. */
+function renderAmended(chart: KeyedChart, format: IndexFormat, options: AmendedIndexOptions): Uint8Array<ArrayBuffer> {
+  const { rendered, readEntries, urlOf } = options
+  const forms = rendered.get(chart.key) ?? new Map<IndexFormat, Uint8Array<ArrayBuffer>>()
+  rendered.set(chart.key, forms)
+  const known = forms.get(format)
+  if (known !== undefined) return known
+  const parts = { readEntries: (records: readonly ChartRecord[]) => readEntries(records, format), urlOf }
+  const bytes = utf8.encode([...renderChart(format, chart, parts)].join(''))
+  forms.set(format, bytes)
+  return bytes
 }
 
 function makeDocument(format: IndexFormat, options: AmendedIndexOptions): IndexDocument {
@@ -205,28 +216,22 @@ async function* renderParts(format: IndexFormat, options: AmendedIndexOptions): 
   yield utf8.encode(tail(findNewest(charts.map(({ created }) => created))))
 }
 
-function planPieces(format: IndexFormat, { charts, base, rendered }: AmendedIndexOptions): readonly Piece[] {
+function planPieces(format: IndexFormat, options: AmendedIndexOptions): readonly Piece[] {
+  const { charts, base } = options
   const { head, chartSeparator, tail } = indexNotations[format]
   const separator = utf8.encode(chartSeparator)
   const places = base.places.get(format)
   const pieces: Piece[] = [{ bytes: utf8.encode(head(charts.length === 0)) }]
-  for (const [position, { key }] of charts.entries()) {
-    const place = places?.get(key)
+  for (const [position, chart] of charts.entries()) {
+    const place = places?.get(chart.key)
     const last = pieces.at(-1)
-    const bytes = rendered.get(key)?.[format]
-    if (
-      bytes === undefined &&
-      place !== undefined &&
-      last !== undefined &&
-      'end' in last &&
-      last.end + separator.byteLength === place[0]
-    ) {
+    if (place !== undefined && last !== undefined && 'end' in last && last.end + separator.byteLength === place[0]) {
       last.end = place[1]
       continue
     }
     if (position > 0 && separator.byteLength > 0) pieces.push({ bytes: separator })
-    if (bytes !== undefined) pieces.push({ bytes })
-    else if (place !== undefined) pieces.push({ start: place[0], end: place[1] })
+    if (place !== undefined) pieces.push({ start: place[0], end: place[1] })
+    else pieces.push({ bytes: renderAmended(chart, format, options) })
   }
   pieces.push({ bytes: utf8.encode(tail(findNewest(charts.map(({ created }) => created)))) })
   return pieces

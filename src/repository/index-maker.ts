@@ -114,28 +114,23 @@ export class IndexMaker {
 
   /**
    * The index of `charts` at the cost of those that are not in the base, without waiting for anything; undefined when
-   * there is no base, or an entry is missing.
+   * there is no base.
    */
   amend(planned: readonly PlannedChart[]): PublishedIndex | undefined {
     const { formats } = this.#options.options
     const base = this.#base
     if (base === undefined) return undefined
     const charts = planned.map((chart) => this.#toKeyed(chart))
-    try {
-      return new AmendedIndex({
-        key: this.#keyOf(charts),
-        formats,
-        charts,
-        base,
-        rendered: this.#rendered,
-        readEntries: (records, format) => this.#readEntries(records, format, charts),
-        urlOf: (file) => this.#urlOf(file),
-        toReadersFault: (error) => this.#toReadersFault(error),
-      })
-    } catch (error) {
-      if (error instanceof LostEntries) return undefined
-      throw error
-    }
+    return new AmendedIndex({
+      key: this.#keyOf(charts),
+      formats,
+      charts,
+      base,
+      rendered: this.#rendered,
+      readEntries: (records, format) => this.#readEntries(records, format, charts),
+      urlOf: (file) => this.#urlOf(file),
+      toReadersFault: (error) => this.#toReadersFault(error),
+    })
   }
 
   #keyOf(charts: readonly KeyedChart[]): string {

@@ -1,5 +1,5 @@
 /** An index that was amended has the bytes and the names of one that was made as a whole. */
-import { describe, expect, test } from 'bun:test'
+import { describe, expect, spyOn, test } from 'bun:test'
 import fc from 'fast-check'
 import type { KeptDocument } from '../../src/repository/ports.ts'
 import { documentName } from '../../src/repository/published-index.ts'
@@ -108,13 +108,26 @@ describe('IndexMaker.amend', () => {
     )
   })
 
-  test('is left out as long as nothing was made, and where an entry is lost', async () => {
+  test('is left out as long as nothing was made, and says that it is made again where an entry is lost', async () => {
     const { maker, plan } = openIndexStage()
     expect(maker.amend(await plan(before))).toBeUndefined()
     const stage = await openAmendable(before)
     const after = await stage.plan({ ...before, q: [['1.0.0', 'new', '1.0.0']] })
     stage.store.lose(...after.flatMap(({ versions }) => versions.map(({ record }) => record.manifest)))
-    expect(stage.maker.amend(after)).toBeUndefined()
+    const amended = stage.maker.amend(after)
+    for (const format of FORMATS) {
+      expect(() => amended?.document(format)).toThrow(expect.objectContaining({ code: 'SNAPSHOT_MISSING' }))
+    }
+  })
+
+  test('renders a form for whoever asks for it first, and for nobody', async () => {
+    const { maker, plan, store } = await openAmendable(before)
+    const charts = await plan({ ...before, q: [['1.0.0', 'new', '1.0.0']] })
+    const reads = spyOn(store, 'readEntries')
+    const amended = maker.amend(charts)
+    expect(reads).not.toHaveBeenCalled()
+    for (let i = 0; i < 3; i++) amended?.document('json')
+    expect(reads.mock.calls.map(([, format]) => format)).toEqual(['json'])
   })
 
   test('is made of the entries when what it goes on from was removed, or says that it is made again', async () => {
