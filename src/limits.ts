@@ -109,7 +109,7 @@ export const limits = {
   maxRenderShare: 0.2,
   /** The rest after making one is never longer, whatever the making took. */
   maxRenderRestMs: 60_000,
-  /** Repositories that may differ for an index to be amended: what is in them is worked out and rendered in one go. */
+  /** Repositories that may differ for an index to be amended: what is in them is worked out in one go, and rendered for the reader who asks first. */
   maxAmendedRepositories: 50,
   /** An index that was amended is made as a whole after this, at the soonest: more may follow. */
   amendedRestMs: 1_000,

@@ -6,6 +6,7 @@
 
 import { type FileHandle, open } from 'node:fs/promises'
 import { limits } from '../limits.ts'
+import { readFully } from './read-fully.ts'
 
 export interface FilePart {
   readonly path: string
@@ -31,7 +32,7 @@ export async function* readFileAhead(part: FilePart, now = () => performance.now
       buffers.adapt(now() - handedOutAt)
       while (ahead.length < limits.sentPiecesAhead && position < part.end) {
         const buffer = buffers.next(part.end - position)
-        const piece = fill(buffer, file, position)
+        const piece = readPiece(buffer, file, position)
         // Whoever takes it hears of it; it may be that nobody does.
         piece.catch(() => undefined)
         ahead.push(piece)
@@ -102,12 +103,8 @@ class PieceBuffers {
   }
 }
 
-async function fill(piece: Uint8Array, file: FileHandle, position: number): Promise<Uint8Array> {
-  const length = piece.byteLength
-  for (let filled = 0; filled < length; ) {
-    const { bytesRead } = await file.read(piece, filled, length - filled, position + filled)
-    if (bytesRead === 0) throw new Error(`The file ends at byte ${position + filled}, wanted ${position + length}`)
-    filled += bytesRead
-  }
-  return piece
+async function readPiece(piece: Uint8Array, file: FileHandle, position: number): Promise<Uint8Array> {
+  const filled = await readFully(file, piece, position)
+  if (filled === piece.byteLength) return piece
+  throw new Error(`The file ends at byte ${position + filled}, wanted ${position + piece.byteLength}`)
 }

@@ -30,7 +30,7 @@ export interface AmendedIndexOptions {
   readonly formats: readonly IndexFormat[]
   readonly charts: readonly KeyedChart[]
   readonly base: BaseDocuments
-  /** What is missing is added; what an earlier one has rendered is used again. */
+  /** What is asked for and missing is added; what an earlier one has rendered is used again. */
   readonly rendered: RenderedCharts
   readonly readEntries: (records: readonly ChartRecord[], format: IndexFormat) => ReadonlyMap<Digest, string>
   readonly urlOf: (file: ChartFile) => string

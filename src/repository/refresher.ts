@@ -140,7 +140,7 @@ export class Refresher {
       // Nobody waits for news where news are told.
       if (!this.#isPaused()) this.#refreshSoon(publisher.snapshot)
     } else if (this.#isStale() && !this.#isPaused() && !this.#isResting()) {
-      // Nor in an outage for what is likely to fail again.
+      // In an outage nobody is made to wait for what is likely to fail again.
       if (this.#outcome.error === undefined) await this.#waitFor(this.#refreshFresh())
       else void this.#refreshFresh()
     }

@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises'
+import { readFully } from '../lib/read-fully.ts'
 import { limits } from '../limits.ts'
 
 /**
@@ -16,12 +17,7 @@ export async function* readFilePages(
     const page = Buffer.allocUnsafe(Math.min(limits.documentPageBytes, end - start))
     for (let position = start; position < end; ) {
       const wanted = Math.min(page.byteLength, end - position)
-      let filled = 0
-      while (filled < wanted) {
-        const { bytesRead } = await file.read(page, filled, wanted - filled, position + filled)
-        if (bytesRead === 0) break
-        filled += bytesRead
-      }
+      const filled = await readFully(file, page.subarray(0, wanted), position)
       if (filled > 0) yield page.subarray(0, filled)
       if (filled < wanted) return
       position += filled

@@ -18,7 +18,7 @@ import { BLOBS_NAME, ImageLayout, INDEX_NAME, LAYOUT_NAME } from './image-layout
 import type { LayoutIndex } from './layout-index.ts'
 
 /** Told of every change to a repository that was made here. */
-export type LayoutListener = (repository: string, before: LayoutIndex, after: LayoutIndex) => void
+type LayoutListener = (repository: string, before: LayoutIndex, after: LayoutIndex) => void
 
 /** No repository can be called so: components begin with a letter or a digit. */
 export const DRAFTS_NAME = '.uploads'

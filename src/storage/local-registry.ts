@@ -160,8 +160,8 @@ export class LocalRegistry implements RegistryStore {
     return await withReadFaults(() => this.#manifests.find(layout, index, reference))
   }
 
-  async openManifest(repository: string, { digest }: StoredManifest): Promise<Blob | undefined> {
-    return await withReadFaults(() => this.#blobs.openVerified(this.#tree.layout(repository), digest))
+  openManifest(repository: string, { digest }: StoredManifest): Promise<Blob | undefined> {
+    return this.openVerified(repository, digest)
   }
 
   async writeManifest(repository: string, manifest: ManifestToStore): Promise<WrittenManifest> {

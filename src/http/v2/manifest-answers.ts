@@ -8,7 +8,7 @@ import { isTag } from '../../oci/reference.ts'
 import type { ManifestStore } from '../../oci/registry-store.ts'
 import { respondWithContent } from '../content-response.ts'
 
-export interface NamedManifest {
+interface NamedManifest {
   readonly repository: string
   /** A tag or a digest. */
   readonly reference: string

@@ -6,7 +6,7 @@ import type { BlobStore, Chunk, UploadProgress, UploadStore } from '../../oci/re
 import type { NamedBlob } from './blob-answers.ts'
 import { parseDigest } from './registry-path.ts'
 
-export interface NamedUpload {
+interface NamedUpload {
   readonly repository: string
   readonly id: string
 }
